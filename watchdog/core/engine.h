@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine: the one that decides. Pure: no clock, no I/O, no allocation; the same
+ * events in the same order give the same actions, bit for bit.
+ *
+ * Contract: events in, actions out. Every action of actions.a is answered, in any
+ * order, by one EVENT_RESULT. The caller calls again no later than
+ * engine_deadline() with EVENT_TIMEOUT if nothing else happened.
+ *
+ * A calm engine (no alarm, nothing squeezed, no relapse memory) equals a fresh
+ * one that was given the same policies, groups, pause and seed: that is where a
+ * flight record begins (engine_is_calm). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/event.h"
+
+struct engine;          /* plain values, no pointers but to itself; see core/engine-state.h */
+
+size_t engine_size(void);       /* bytes the caller provides, aligned as for malloc */
+void   engine_init(struct engine *e, const struct policy_set *set, uint32_t seed);
+
+/* 0; -EINVAL: time went back or the event is malformed, nothing changed. ret->n = 0
+ * on entry is not needed; it is set. */
+int    engine_step(struct engine *e, const struct event *event, struct actions *ret);
+usec_t engine_deadline(const struct engine *e);         /* USEC_INFINITY: none */
+bool   engine_is_calm(const struct engine *e);
+uint32_t engine_seed(const struct engine *e);           /* the PRNG's state now */
+
+/* What status and the sampler need to see. Pointers are into the engine and good
+ * until the next step. */
+struct engine_squeeze {
+	uint64_t group;
+	enum rung rung;
+	uint32_t knobs;                 /* bit set of 1 << verb in force */
+	int64_t weight, quota_us, period_us;
+	uint32_t n_tasks;
+	usec_t since, until;
+	struct reason reason;           /* of the latest action on it */
+};
+
+struct engine_victim {
+	uint64_t group;                 /* or GROUP_CANARY */
+	enum importance as;
+	permyriad_t wait;               /* part of wanted CPU time waited for others, latest window */
+	permyriad_t self_wait;          /* ... for its own kind */
+	usec_t login_estimate;          /* login class and canary: what a login would take; 0 = unknown */
+	bool harmed;
+};
+
+struct engine_view {
+	usec_t now;
+	enum mode mode;
+	bool alarm;
+	usec_t incident_since;          /* 0 = none open */
+	uint32_t incident;              /* counter, 0 = none yet */
+	enum cause cause;
+	usec_t paused_until;            /* 0 = not paused */
+	const char *pause_reason;
+	permyriad_t pressure;           /* cpu some, latest window */
+	uint32_t n_victims; struct engine_victim victims[8];            /* worst first */
+	uint32_t n_suspects; struct candidate suspects[8];              /* most to blame first */
+	uint32_t n_squeezes; struct engine_squeeze squeezes[MAX_SQUEEZES];
+	uint32_t n_groups, groups_forgotten;
+};
+
+void engine_view(const struct engine *e, struct engine_view *ret);
+const struct group_info *engine_group(const struct engine *e, uint64_t id);     /* NULL: not known */
+enum importance engine_importance(const struct engine *e, uint64_t id);         /* IMPORTANCE_NONE: not protected */

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* event: what the engine is told. `now` is CLOCK_BOOTTIME; it never goes back
+ * (the engine refuses -EINVAL), and a step of more than EVENT_GAP since the last
+ * snapshot means that the machine slept or the guard was late: that window is
+ * not decided on. Pointers belong to the caller and are read during the step only. */
+#pragma once
+
+#include "core/action.h"
+#include "core/policy.h"
+#include "core/snapshot.h"
+
+#define EVENT_GAP (2 * USEC_PER_SEC)
+
+enum event_type {
+	EVENT_SNAPSHOT,
+	EVENT_GROUP,            /* a cgroup appeared or changed */
+	EVENT_GROUP_GONE,
+	EVENT_RESULT,
+	EVENT_DRIFT,            /* a squeezed value was found to be somebody else's */
+	EVENT_ENDPOINT,         /* a health check answered, outside of a VERB_CHECK too */
+	EVENT_POLICIES,         /* a new set is in force */
+	EVENT_OPERATOR,
+	EVENT_TIMEOUT,          /* the deadline that engine_deadline() named has come */
+	_EVENT_MAX
+};
+
+enum result_status { RESULT_DONE, RESULT_FAILED, RESULT_TIMED_OUT };
+
+struct result {
+	uint64_t action;
+	enum result_status status;
+	int error;                      /* errno where failed, 0 */
+	int64_t value;                  /* what reading back gave, where it makes sense */
+	uint32_t n_tasks;               /* VERB_RANK: the tasks; VERB_TASKS_*: how many were changed */
+	const struct task_ref *tasks;
+};
+
+struct drift {
+	uint64_t group;
+	enum verb knob;                 /* VERB_WEIGHT, VERB_IDLE, VERB_QUOTA, VERB_PIDS, VERB_FREEZE */
+	bool original;                  /* the value found is the recorded original; else it became the new original */
+};
+
+struct endpoint_answer {
+	int16_t policy;
+	bool good;                      /* answered with 2xx or 3xx within Timeout= */
+	usec_t took;
+};
+
+enum operator_verb { OPERATOR_RELEASE, OPERATOR_RELEASE_ALL, OPERATOR_PAUSE, OPERATOR_RESUME };
+
+struct operator_order {
+	enum operator_verb verb;
+	uint64_t group;                 /* RELEASE */
+	usec_t until;                   /* PAUSE: absolute */
+	char reason[REASON_TEXT_MAX];   /* PAUSE: raw, hostile */
+};
+
+struct event {
+	usec_t now;
+	enum event_type type;
+	union {
+		const struct snapshot *snapshot;
+		const struct group_info *group;
+		uint64_t gone;
+		struct result result;
+		struct drift drift;
+		struct endpoint_answer endpoint;
+		const struct policy_set *policies;
+		struct operator_order order;
+	};
+};
