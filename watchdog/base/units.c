@@ -8,9 +8,9 @@
  * 1/10000; what cannot be represented is an error and never rounded, apart from
  * fractions of a byte.
  *
- * Formatting looks for the shortest text that parses back to the very same value:
- * policies are printed, compared and read again (`policy cat`, the header of a
- * flight record), and a person should see "15min" as it was written.
+ * Formatting looks for the text with the fewest digits that parses back to the very
+ * same value: policies are printed, compared and read again (`policy cat`, the
+ * header of a flight record), and a person should see "15min" and not "900s".
  */
 
 #include <errno.h>
@@ -208,6 +208,16 @@ const char *units_format_permyriad(permyriad_t v, char buf[static UNITS_TEXT_MAX
 	return buf;
 }
 
+/* What a person has to read: digits and decimal points. */
+static size_t effort(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += (*text >= '0' && *text <= '9') || *text == '.';
+	return n;
+}
+
 /* The text as one number of one unit, whole or with one decimal. */
 static void format_single(const struct unit *units, size_t n, uint64_t v, char buf[static UNITS_TEXT_MAX])
 {
@@ -226,7 +236,7 @@ static void format_single(const struct unit *units, size_t n, uint64_t v, char b
 			(void)str_format(text, sizeof(text), "%" PRIu64 ".5%s", v / f, units[i].name);
 		else
 			continue;
-		if (buf[0] == 0 || strlen(text) < strlen(buf))
+		if (buf[0] == 0 || effort(text) < effort(buf))
 			(void)str_copy(buf, UNITS_TEXT_MAX, text);
 	}
 }
@@ -249,7 +259,7 @@ const char *units_format_usec(usec_t v, char buf[static UNITS_TEXT_MAX])
 		if (n > 0)
 			(void)str_appendf(sum, sizeof(sum), "%s%" PRIu64 "%s", sum[0] ? " " : "", n, TIME_UNITS[i].name);
 	}
-	if (strlen(sum) < strlen(buf))
+	if (effort(sum) < effort(buf) && strlen(sum) < UNITS_TEXT_MAX)
 		(void)str_copy(buf, UNITS_TEXT_MAX, sum);
 	return buf;
 }

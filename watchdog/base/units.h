@@ -27,7 +27,7 @@ int units_parse_permyriad(const char *text, permyriad_t *ret);
 int units_parse_usec(const char *text, usec_t *ret);
 int units_parse_bytes(const char *text, uint64_t *ret);
 
-/* Value → the shortest text that parses back to the same value. buf holds
+/* Value → the text with the fewest digits that parses back to the same value. buf holds
  * UNITS_TEXT_MAX bytes and is returned. */
 const char *units_format_permyriad(permyriad_t v, char buf[static UNITS_TEXT_MAX]);
 const char *units_format_usec(usec_t v, char buf[static UNITS_TEXT_MAX]);
