@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
+/* probe: what the BPF programs and the guard share. Plain C types only, so that
+ * both sides may include it. All times are nanoseconds of the run queues' clock. */
+#pragma once
+
+#define PROBE_CPUS          256         /* rows; a CPU beyond the rows loaded shares row cpu % rows */
+#define PROBE_SLOTS_MAX     4096        /* slots of a row on small machines */
+#define PROBE_SLOTS_MIN     1024        /* ... and on big ones */
+#define PROBE_SLOTS_TOTAL   32768       /* slots of all rows, as long as PROBE_SLOTS_MIN allows: 2 MiB */
+#define PROBE_SLOT_OVERFLOW 0           /* css ids begin at 1; all that does not fit goes here */
+
+/* Which css tells cgroups apart. The guard knows what is mounted where. */
+enum probe_key {
+	PROBE_KEY_PIDS,                 /* v2: the pids controller is on at the leaf */
+	PROBE_KEY_MEMORY,               /* v2 without it */
+	PROBE_KEY_CPU,                  /* v1 and hybrid */
+	PROBE_KEY_INODE,                /* v2 with neither: inode modulo slots, collisions overflow */
+};
+
+/* One cgroup on one CPU. Grows until another cgroup takes the slot over (css ids
+ * are reused; serial never is), which starts it again at zero. */
+struct probe_slot {
+	unsigned long long run, wait;
+	unsigned long long rt_run, kthread_run; /* parts of run */
+	unsigned long long forks;               /* tasks made, threads too */
+	unsigned long long serial;              /* css.serial_nr */
+	unsigned long long cgroup;              /* inode; 0: overflow, or never used */
+	unsigned long long spare;
+};
+
+/* One CPU. The guard raises probe_control.generation before it attaches; the
+ * first switch on a CPU after that sets base, and nothing before base counts. */
+struct probe_row {
+	unsigned long long base;
+	unsigned int generation;
+	unsigned int high;              /* the highest slot used on this CPU */
+	unsigned long long spare[6];
+};
+
+struct probe_control {
+	unsigned int generation;
+	unsigned int spare[15];
+	struct probe_row rows[PROBE_CPUS];
+};

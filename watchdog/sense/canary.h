@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* canary: a small process of an sshd's standing that wants a little CPU time now
+ * and then. How long it takes to get it is what a login would feel. It covers
+ * what the probe cannot see: a task that has not run yet. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/units.h"
+#include "core/snapshot.h"
+
+#define CANARY_CPU_DEFAULT (5 * USEC_PER_MSEC)  /* of CPU time per turn */
+#define CANARY_WEIGHT_DEFAULT 100               /* v2 scale */
+
+struct canary;
+
+struct canary_config {
+	const char *dir;                /* directory of its cgroup, made and removed here; NULL: stay where we are */
+	bool v1;                        /* dir is in a v1 cpu hierarchy */
+	int32_t weight;                 /* v2 scale */
+	usec_t cpu;                     /* CPU time of a turn */
+};
+
+/* Forks the child: at start, before threads and mlockall. 0 or -errno. It dies
+ * with the caller. */
+int canary_new(const struct canary_config *config, struct canary **ret);
+struct canary *canary_free(struct canary *c);           /* ends the child, removes the cgroup */
+int32_t canary_pid(const struct canary *c);             /* -1: it is gone */
+
+/* Asks for a turn unless one is under way. Never blocks. */
+void canary_start(struct canary *c);
+
+/* A turn that ended since the last call, or one that runs and is late already
+ * (then what it took so far); else wall_us = -1. */
+void canary_read(struct canary *c, struct canary_sample *ret);
