@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* owngroup: a cgroup of our own in the cpu hierarchy, with a raised weight: the
+ * fallback where real-time is refused, and the place of the helpers in the
+ * foreground. Under systemd the units' CPUWeight= does this and nothing is made. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define OWNGROUP_PATH_MAX 256
+
+struct owngroup {
+	int dirfd;                      /* -1: none */
+	int procs_fd;                   /* cgroup.procs, open for writing: async-signal-safe entering */
+	char path[OWNGROUP_PATH_MAX];   /* absolute */
+};
+#define OWNGROUP_INIT ((struct owngroup){ .dirfd = -1, .procs_fd = -1 })
+
+/* Where the cpu controller is mounted: absolute path. v2 is true for cgroup2. -ENOENT: nowhere. */
+int owngroup_mount(char *buf, size_t size, bool *ret_v2);
+
+/* Makes MOUNT/NAME (or takes the one left by an earlier run) with this weight on the
+ * v2 scale. -EOPNOTSUPP: v2 without cpu in the root's subtree_control; nothing is made. */
+int  owngroup_make(struct owngroup *g, const char *name, unsigned weight);
+int  owngroup_enter(const struct owngroup *g);                  /* the caller; async-signal-safe */
+void owngroup_remove(struct owngroup *g);                       /* moves what is left to the root, removes */
