@@ -40,7 +40,10 @@ enum verb {
 	/* Asks for one turn of a health check; group is the endpoint's policy index. */
 	VERB_CHECK,
 
-	/* Says something: one line, see reason. Always "done". */
+	/* Says something: one line, see reason and core/explain.h. Always "done". Each
+	 * decision has exactly one; what it leads to (64 VERB_QUOTA, say) carries the same
+	 * reason but needs no line of its own. value: how many cgroups it speaks of (group
+	 * is the first of them), value2: the verb decided on, or -1. */
 	VERB_REPORT,
 	_VERB_MAX
 };

@@ -26,7 +26,7 @@ void   engine_init(struct engine *e, const struct policy_set *set, uint32_t seed
 int    engine_step(struct engine *e, const struct event *event, struct actions *ret);
 usec_t engine_deadline(const struct engine *e);         /* USEC_INFINITY: none */
 bool   engine_is_calm(const struct engine *e);
-uint32_t engine_seed(const struct engine *e);           /* the PRNG's state now */
+uint32_t engine_seed(const struct engine *e);           /* what engine_init was given: nothing is drawn yet */
 
 /* What status and the sampler need to see. Pointers are into the engine and good
  * until the next step. */
@@ -67,4 +67,6 @@ struct engine_view {
 
 void engine_view(const struct engine *e, struct engine_view *ret);
 const struct group_info *engine_group(const struct engine *e, uint64_t id);     /* NULL: not known */
+const struct group_info *engine_group_at(const struct engine *e, uint32_t i);   /* the i-th known, ascending by id; NULL: beyond */
+const struct policy_set *engine_policies(const struct engine *e);
 enum importance engine_importance(const struct engine *e, uint64_t id);         /* IMPORTANCE_NONE: not protected */
