@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A health endpoint: answers GET /health with 200 on 127.0.0.1:PORT."""
+
+import http.server
+import sys
+
+
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b"ok\n"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(http.server.HTTPServer):
+    request_queue_size = 128
+
+
+Server(("127.0.0.1", int(sys.argv[1])), Health).serve_forever()
