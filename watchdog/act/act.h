@@ -4,7 +4,7 @@
  * Contract: whatever is changed is in the undo journal (act/journal.h) before it
  * is changed; an action whose record cannot be written is refused and changes
  * nothing. Every value is read back. Nothing here allocates after act_new(),
- * logs, forks, or takes longer than ACT_BUDGET.
+ * logs, forks, or takes much longer than ACT_BUDGET.
  *
  * Errors in result.error, as positive errno:
  *   ESTALE   the cgroup or task is gone, or another one has its name now
@@ -20,26 +20,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "act/layout.h"
 #include "base/units.h"
 #include "core/action.h"
 #include "core/event.h"
 #include "core/snapshot.h"
 
-#define ACT_ROOT_MAX     128    /* bytes of a mount point with NUL; beyond: refused -ENAMETOOLONG */
 #define ACT_MESSAGE_MAX  384    /* bytes of one line for people, cut */
 #define ACT_BUDGET       (100 * USEC_PER_MSEC)
 
 struct act;                     /* opaque: file descriptors, the journal, one message buffer */
-
-/* Where the hierarchies are mounted; "" = there is none. group_info.id is the inode
- * and group_info.path the path in cpu_root. Two equal strings are one hierarchy. */
-struct act_layout {
-	char cpu_root[ACT_ROOT_MAX], pids_root[ACT_ROOT_MAX], freezer_root[ACT_ROOT_MAX], unified_root[ACT_ROOT_MAX];
-	bool cpu_v2, pids_v2, freezer_v2;
-};
-
-/* One line for people, printable ASCII, no newline. Called from within act_*. */
-typedef void (*act_say_t)(void *userdata, const char *line);
 
 struct act_config {
 	const char *rundir;             /* NULL: "/run/reprieve"; made if missing */
