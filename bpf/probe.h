@@ -17,6 +17,12 @@ enum probe_key {
 	PROBE_KEY_INODE,                /* v2 with neither: inode modulo slots, collisions overflow */
 };
 
+/* Set before loading (.rodata): the verifier drops what is not chosen. */
+struct probe_settings {
+	unsigned int key;               /* enum probe_key */
+	unsigned int rows, slots;       /* CPUs told apart, slots of each */
+};
+
 /* One cgroup on one CPU. Grows until another cgroup takes the slot over (css ids
  * are reused; serial never is), which starts it again at zero. */
 struct probe_slot {
