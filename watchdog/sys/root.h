@@ -29,5 +29,3 @@ int root_write_file(int dirfd, const char *path, const char *text);
 int root_replace_file(int dirfd, const char *path, const void *data, size_t size, mode_t mode);
 
 bool root_exists(int dirfd, const char *path);
-
-void root_close(int *fd);       /* for _cleanup_: closes where >= 0, leaves -1; keeps errno */
