@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conf_files: search path, masks, drop-ins
+ *
+ * The rules are systemd's, since that is what administrators know: a package ships
+ * in /usr/lib, an administrator overrides in /etc by the same name, changes a part by
+ * a drop-in, and disables by a symlink to /dev/null or an empty file.
+ *
+ * These files decide what a root daemon does to other people's processes. So, as
+ * root, a file or directory that anybody but root may write is refused with an error
+ * (which keeps the old set in force), and never skipped: skipping a [Protect] would
+ * be worse. What is opened has been seen to be a regular file first, because opening
+ * a device or fifo can have an effect of its own (a watchdog starts to count) or
+ * block for ever.
+ *
+ * Sizes and counts are bounded, so that a mistake such as a log file in the wrong
+ * place is an error and not an out-of-memory.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "conf/conf_files.h"
+
+#define PATH_ALL_MAX (2 * CONF_PATH_MAX)        /* root and path */
+#define ENTRIES_MAX  4096                       /* of one directory; beyond: refused */
+
+static int problem(struct conf_errors *errors, const char *path, const char *what)
+{
+	conf_errors_add(errors, path, 0, 0, NULL, NULL, 0, "%s", what);
+	return -EINVAL;
+}
+
+static int problem_errno(struct conf_errors *errors, const char *path, const char *what, int error)
+{
+	conf_errors_add(errors, path, 0, 0, NULL, NULL, 0, "%s: %s", what, strerror(error));
+	return -EINVAL;
+}
+
+static int check_trust(const struct stat *st, const char *path, struct conf_errors *errors)
+{
+	if (geteuid() != 0)
+		return 0;
+	if (st->st_uid != 0) {
+		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
+				"refused: it belongs to user %u; make it root's: chown root:root", (unsigned)st->st_uid);
+		return -EINVAL;
+	}
+	if ((st->st_mode & 022) != 0) {
+		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
+				"refused: others than root may write it (mode %04o); chmod go-w", (unsigned)(st->st_mode & 07777));
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* Is root + path a mask? 1 yes, 0 no, or not there any more. */
+static int is_mask(const char *all)
+{
+	char target[16];
+	struct stat st;
+	ssize_t n;
+
+	n = readlink(all, target, sizeof(target));
+	if (n == 9 && memcmp(target, "/dev/null", 9) == 0)
+		return 1;
+	return stat(all, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+static bool known(const struct conf_files *list, unsigned first, const char *name)
+{
+	unsigned i;
+
+	for (i = first; i < list->n; i++)
+		if (str_equal(list->f[i].name, name))
+			return true;
+	return false;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(((const struct conf_file *)a)->name, ((const struct conf_file *)b)->name);
+}
+
+/* The entries of root/dir/sub that end in suffix, and are not in list from `first` on. */
+static int scan_dir(struct conf_files *list, unsigned first, const char *root, const char *dir, const char *sub,
+		    const char *suffix, bool dropin, bool trust, struct conf_errors *errors)
+{
+	_cleanup_(cleanup_closedir) DIR *d = NULL;
+	char path[CONF_PATH_MAX], all[PATH_ALL_MAX];
+	unsigned entries = 0;
+	struct dirent *entry;
+	struct stat st;
+	int r = 0;
+
+	if (!str_format(path, sizeof(path), "%s%s%s", dir, sub[0] ? "/" : "", sub) ||
+	    !str_format(all, sizeof(all), "%s%s", root, path))
+		return problem(errors, dir, "the path is too long");
+	d = opendir(all);
+	if (d == NULL)
+		return errno == ENOENT ? 0 : problem_errno(errors, path, "cannot read the directory", errno);
+	if (fstat(dirfd(d), &st) < 0)
+		return problem_errno(errors, path, "cannot look at the directory", errno);
+	if (trust && check_trust(&st, path, errors) < 0)
+		return -EINVAL;
+	while ((entry = readdir(d)) != NULL) {
+		struct conf_file *f;
+
+		if (++entries > ENTRIES_MAX)
+			return problem(errors, path, "the directory has more than 4096 entries; is it the right one?");
+		if (entry->d_name[0] == '.' || !str_ends(entry->d_name, suffix) || str_equal(entry->d_name, suffix))
+			continue;
+		if (known(list, first, entry->d_name))
+			continue;
+		if (list->n >= CONF_FILES_MAX)
+			return problem(errors, path, "there are more than 128 configuration files");
+		f = &list->f[list->n];
+		*f = (struct conf_file){ .dropin = dropin };
+		if (!str_copy(f->name, sizeof(f->name), entry->d_name) ||
+		    !str_format(f->path, sizeof(f->path), "%s/%s", path, entry->d_name) ||
+		    !str_format(all, sizeof(all), "%s%s", root, f->path)) {
+			r = problem(errors, path, "a file's name in it is too long; at most 127 bytes are taken");
+			continue;
+		}
+		f->masked = is_mask(all);
+		list->n++;
+	}
+	return r;
+}
+
+static int scan_dirs(struct conf_files *list, const char *root, const char *const *dirs, const char *sub,
+		     const char *suffix, bool dropin, bool trust, struct conf_errors *errors)
+{
+	unsigned first = list->n;
+	int r = 0;
+
+	for (; *dirs != NULL; dirs++)
+		if (scan_dir(list, first, root, *dirs, sub, suffix, dropin, trust, errors) < 0)
+			r = -EINVAL;
+	qsort(&list->f[first], list->n - first, sizeof(list->f[0]), compare);
+	return r;
+}
+
+static int add_dropins(struct conf_files *list, const char *root, const char *const *dirs, const char *name,
+		       bool trust, struct conf_errors *errors)
+{
+	char sub[CONF_NAME_MAX + 2];
+	unsigned first = list->n, i, kept;
+	int r;
+
+	(void)str_format(sub, sizeof(sub), "%s.d", name);
+	r = scan_dirs(list, root, dirs, sub, ".conf", true, trust, errors);
+	for (i = kept = first; i < list->n; i++)
+		if (!list->f[i].masked)
+			list->f[kept++] = list->f[i];
+	list->n = kept;
+	return r;
+}
+
+int conf_files_find(struct conf_files *list, const char *root, const char *const *dirs, const char *suffix,
+		    bool trust, struct conf_errors *errors)
+{
+	_cleanup_(cleanup_free) struct conf_files *mains = calloc(1, sizeof(*mains));
+	_cleanup_(cleanup_free) struct conf_files *orphans = calloc(1, sizeof(*orphans));
+	char dot_d[CONF_NAME_MAX];
+	unsigned i;
+	int r;
+
+	if (mains == NULL || orphans == NULL)
+		return problem_errno(errors, dirs[0], "cannot list it", ENOMEM);
+	r = scan_dirs(mains, root, dirs, "", suffix, false, trust, errors);
+	for (i = 0; i < mains->n; i++) {
+		if (mains->f[i].masked)
+			continue;
+		if (list->n >= CONF_FILES_MAX)
+			return problem(errors, mains->f[i].path, "there are more than 128 configuration files");
+		list->f[list->n++] = mains->f[i];
+		if (add_dropins(list, root, dirs, mains->f[i].name, trust, errors) < 0)
+			r = -EINVAL;
+	}
+
+	/* A drop-in for a file that is nowhere is most likely a typing error. */
+	(void)str_format(dot_d, sizeof(dot_d), "%s.d", suffix);
+	if (scan_dirs(orphans, root, dirs, "", dot_d, true, trust, errors) < 0)
+		r = -EINVAL;
+	for (i = 0; i < orphans->n; i++) {
+		char main[CONF_NAME_MAX], shown[CONF_NAME_MAX];
+
+		(void)str_copy(main, sizeof(main), orphans->f[i].name);
+		main[strlen(main) - 2] = 0;
+		if (known(mains, 0, main))
+			continue;
+		conf_errors_add(errors, orphans->f[i].path, 0, 0, NULL, NULL, 0,
+				"there is no %s that these drop-ins could change; rename or remove the directory",
+				str_escape(shown, sizeof(shown), main));
+		r = -EINVAL;
+	}
+	return r;
+}
+
+int conf_files_find_one(struct conf_files *list, const char *root, const char *const *dirs, const char *name,
+			bool trust, struct conf_errors *errors)
+{
+	const char *const *dir;
+	char all[PATH_ALL_MAX];
+	struct stat st;
+	int r = 0;
+
+	for (dir = dirs; *dir != NULL; dir++) {
+		struct conf_file *f = &list->f[list->n];
+
+		if (list->n >= CONF_FILES_MAX)
+			return problem(errors, *dir, "there are more than 128 configuration files");
+		*f = (struct conf_file){ 0 };
+		if (!str_copy(f->name, sizeof(f->name), name) ||
+		    !str_format(f->path, sizeof(f->path), "%s/%s", *dir, name) ||
+		    !str_format(all, sizeof(all), "%s%s", root, f->path))
+			return problem(errors, *dir, "the path is too long");
+		if (lstat(all, &st) < 0) {
+			if (errno != ENOENT)
+				r = problem_errno(errors, f->path, "cannot look at it", errno);
+			continue;
+		}
+		if (!is_mask(all))
+			list->n++;
+		break;
+	}
+	return add_dropins(list, root, dirs, name, trust, errors) < 0 ? -EINVAL : r;
+}
+
+int conf_files_read(const char *root, const char *path, bool trust, char *buf, size_t *ret_size,
+		    struct conf_errors *errors)
+{
+	_cleanup_(cleanup_close) int fd = -1;
+	char all[PATH_ALL_MAX];
+	struct stat st;
+	size_t n = 0;
+
+	if (!str_format(all, sizeof(all), "%s%s", root, path))
+		return problem(errors, path, "the path is too long");
+	if (stat(all, &st) < 0)
+		return problem_errno(errors, path, "cannot read it", errno);
+	if (!S_ISREG(st.st_mode))
+		return problem(errors, path, "it is no regular file; to mask a file, link it to /dev/null");
+	fd = open(all, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return problem_errno(errors, path, "cannot read it", errno);
+	if (!S_ISREG(st.st_mode))
+		return problem(errors, path, "it is no regular file");
+	if (trust && check_trust(&st, path, errors) < 0)
+		return -EINVAL;
+	for (;;) {
+		ssize_t got = read(fd, buf + n, CONF_FILE_MAX + 1 - n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return problem_errno(errors, path, "cannot read it", errno);
+		if (got == 0)
+			break;
+		n += (size_t)got;
+		if (n > CONF_FILE_MAX)
+			return problem(errors, path, "it is larger than 64K; a policy is a few lines");
+	}
+	buf[n] = 0;
+	*ret_size = n;
+	return 0;
+}
