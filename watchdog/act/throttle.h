@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* throttle: reads and writes the values of one cgroup, in v2's or v1's files, in
+ * the order that the kernel accepts. Keeps no record: that is act.c's. Values are as
+ * the files have them (journal.h says which is which). All give 0 or -errno with the
+ * place's message set. */
+#pragma once
+
+#include "act/journal.h"
+#include "act/tree.h"
+
+#define THROTTLE_FREEZE_WAIT (80 * USEC_PER_MSEC)       /* until frozen; then thawed again, -ETIMEDOUT */
+#define THROTTLE_KILL_WAIT   (60 * USEC_PER_MSEC)       /* until nobody is left to be killed */
+
+int  throttle_read(const struct place *p, enum journal_kind kind, struct journal_values *ret);
+
+/* From what is there to what shall be. A group already there is not written to: each
+ * quota write refills the quota. */
+int  throttle_write(const struct place *p, enum journal_kind kind, const struct journal_values *from, const struct journal_values *to);
+
+bool throttle_equal(enum journal_kind kind, const struct journal_values *a, const struct journal_values *b);
+/* Is `found` what we wrote, or (busy) may it be from the middle of what we wrote? */
+bool throttle_is_ours(const struct journal_record *r, const struct journal_values *found);
+
+/* The weight of v2 (1..10000) as the file has it, and back. */
+int64_t throttle_weight_to_file(bool v2, int64_t weight);
+int64_t throttle_weight_from_file(bool v2, int64_t value);
+
+/* SIGKILL to all in `p`. frozen: the place they are held in meanwhile on v1, or NULL. */
+int  throttle_kill(const struct place *p, const struct place *frozen, unsigned *ret_n);
