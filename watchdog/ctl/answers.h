@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* answers: what the guard tells about itself, as JSON ("schema": 1). The CLI prints
+ * it or renders it for people; nothing else formats state. */
+#pragma once
+
+#include "base/json.h"
+#include "core/engine.h"
+
+#define ANSWER_SCHEMA    1
+#define FACTS_MAX        24
+#define LIFELINE_MAX     64
+#define WHY_LINES_MAX    256
+#define WHY_TEXT_MAX     512
+
+/* One thing the machine lets us do, or does not. */
+struct fact {
+	char what[32];                  /* "bpf probe" */
+	bool have;
+	char why[192];                  /* what it is like: "attached only under pressure", "EPERM: ..." */
+	char remedy[192];               /* what to do; empty where nothing is to be done */
+};
+
+/* A lifeline weight that was set: what it changed. */
+struct lifeline_row {
+	uint64_t group;
+	char unit[GROUP_PATH_MAX];
+	int32_t before, after;          /* weight on the v2 scale; before -1: unknown yet */
+	bool by_systemd;
+	bool failed;
+};
+
+/* Everything about the guard that the engine does not know. */
+struct facts {
+	usec_t started, real_offset;    /* CLOCK_REALTIME - CLOCK_BOOTTIME */
+	const char *pressure_source, *group_source;
+	bool probe_attached;
+	char config_error[256];         /* the newest set that was refused; empty = none */
+	uint32_t n_policies;
+	uint32_t n_facts, n_lifeline;
+	struct fact fact[FACTS_MAX];
+	struct lifeline_row lifeline[LIFELINE_MAX];
+};
+
+/* Adds or replaces the fact called `what`. */
+void facts_set(struct facts *f, const char *what, bool have, const char *why, const char *remedy);
+
+/* The last lines of "what, why": a ring, oldest first. */
+struct why_line {
+	usec_t when;
+	uint32_t incident;
+	enum why why;
+	enum verb verb;
+	uint64_t group;
+	char text[WHY_TEXT_MAX];        /* escaped */
+};
+
+struct why_log {
+	uint32_t next, n;
+	struct why_line line[WHY_LINES_MAX];
+};
+
+void why_log_add(struct why_log *log, usec_t when, uint32_t incident, const struct action *a, const char *text);
+
+void answer_status(struct json *j, const struct engine *e, const struct facts *f);
+void answer_why(struct json *j, const struct why_log *log, const struct facts *f, uint32_t most, uint32_t incident);
+void answer_error(struct json *j, const char *error, const char *remedy);
+void answer_done(struct json *j, const char *text);
+
+/* RFC 3339 in UTC of a CLOCK_BOOTTIME moment. */
+const char *answer_time(usec_t boottime, usec_t real_offset, char buf[static 40]);

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* driver: events in, actions out, results back in.
+ *
+ * One rule keeps this simple: engine_step() is never called from within itself. What
+ * an action yields at once (a cgroup write) is put into a queue of results, and the
+ * queue is emptied after all actions of the step were carried out; what it yields
+ * later (the steward's answer) comes by the loop. The engine names the deadline for
+ * the ones that never come. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/str.h"
+#include "core/explain.h"
+#include "ctl/driver.h"
+#include "sys/log.h"
+
+static int on_tick(struct loop *l, struct loop_timer *t, void *data);
+static int on_deadline(struct loop *l, struct loop_timer *t, void *data);
+
+static void push_result(struct driver *d, const struct result *r)
+{
+	if (d->n_results < MAX_INFLIGHT)
+		d->results[(d->result_at + d->n_results++) % MAX_INFLIGHT] = *r;
+}
+
+static void protect_again(struct driver *d)
+{
+	uint64_t ids[SAMPLER_PROTECTED_MAX];
+	unsigned n = 0;
+
+	d->groups_changed = false;
+	/* The most important first: beyond the bound the rest is seen by the probe only. */
+	for (int as = IMPORTANCE_LOGIN; as < IMPORTANCE_NONE; as++)
+		for (uint32_t i = 0;; i++) {
+			const struct group_info *g = engine_group_at(d->engine, i);
+
+			if (g == NULL)
+				break;
+			if (n < SAMPLER_PROTECTED_MAX && (int)engine_importance(d->engine, g->id) == as)
+				ids[n++] = g->id;
+		}
+	if (d->sampler != NULL)
+		sampler_protect(d->sampler, ids, n);
+}
+
+static void say(struct driver *d, const struct action *a)
+{
+	char line[EXPLAIN_MAX];
+	struct engine_view *v;
+	static struct engine_view view;
+	int level = a->reason.why == WHY_FAILED || a->reason.why == WHY_YIELD || a->reason.why == WHY_INCIDENT_OPEN ? LOG_WARNING :
+		    a->reason.why == WHY_ALARM || a->reason.why == WHY_CALM ? LOG_INFO : LOG_NOTICE;
+
+	engine_view(d->engine, v = &view);
+	explain_action(d->engine, a, line, sizeof(line));
+	why_log_add(&d->why, loop_now(d->loop), v->incident, a, line);
+	log_write(level, NULL, "%s", line);
+}
+
+static void lifeline_row(struct driver *d, const struct action *a, const char *unit, int32_t before, int32_t after, bool by_systemd, bool failed)
+{
+	struct lifeline_row *row = NULL;
+
+	for (uint32_t i = 0; i < d->facts.n_lifeline; i++)
+		if (d->facts.lifeline[i].group == a->group)
+			row = &d->facts.lifeline[i];
+	if (a->value < 0) {                     /* put back: the row goes */
+		if (row != NULL && !failed)
+			*row = d->facts.lifeline[--d->facts.n_lifeline];
+		return;
+	}
+	if (row == NULL) {
+		if (d->facts.n_lifeline == LIFELINE_MAX)
+			return;
+		row = &d->facts.lifeline[d->facts.n_lifeline++];
+		*row = (struct lifeline_row){ .before = before };
+	}
+	row->group = a->group;
+	str_copy(row->unit, sizeof(row->unit), unit);
+	if (before >= 0)
+		row->before = before;
+	row->after = after;
+	row->by_systemd = by_systemd;
+	row->failed = failed;
+}
+
+static void carry_lifeline(struct driver *d, const struct action *a, const struct group_info *g)
+{
+	struct result r = { .action = a->id, .status = RESULT_FAILED, .error = ENOTCONN };
+	char unit[TALK_UNIT_MAX];
+
+	if (d->systemd && g != NULL && talk_unit_of_path(g->path, unit, sizeof(unit)) == 0) {
+		talk_ask_lifeline(&d->helpers->out, a->id, unit, (int32_t)a->value);
+		if (helpers_ask(d->helpers, ROLE_STEWARD) == 0) {
+			lifeline_row(d, a, g->path, g->weight, (int32_t)a->value, true, false);
+			return;
+		}
+	} else if (d->act != NULL) {
+		int32_t before = g ? g->weight : -1;
+
+		act_carry_out(d->act, a, NULL, g, &r);
+		lifeline_row(d, a, g ? g->path : "", before, (int32_t)a->value, false, r.status != RESULT_DONE);
+	}
+	push_result(d, &r);
+}
+
+static void carry_rank(struct driver *d, const struct action *a, const struct group_info *g)
+{
+	struct result r = { .action = a->id, .status = RESULT_FAILED, .error = ENOTCONN };
+	static struct talk_globs keep;
+	struct talk_rank q = { .group = a->group };
+	const struct mounts *m = cgroups_mounts(sampler_cgroups(d->sampler));
+
+	keep.n = 0;
+	for (unsigned i = 0; i < d->set->n_policies; i++) {
+		const struct policy *p = &d->set->policies[i];
+
+		if (p->kind != POLICY_PROTECT)
+			continue;
+		for (unsigned k = p->glob_first; k < p->glob_first + p->glob_n; k++)
+			if (d->set->globs[k].kind == MATCH_PROCESSES && keep.n < TALK_GLOBS_MAX)
+				str_copy(keep.text[keep.n++], GLOB_TEXT_MAX, d->set->globs[k].text);
+	}
+	if (g != NULL && str_format(q.dir, sizeof(q.dir), "%s%s", m->layout == MOUNTS_V2 ? m->v2 : m->cpu, g->path)) {
+		talk_ask_rank(&d->helpers->out, a->id, &q, &keep);
+		if (helpers_ask(d->helpers, ROLE_STEWARD) == 0)
+			return;
+	}
+	push_result(d, &r);
+}
+
+static void carry_check(struct driver *d, const struct action *a)
+{
+	struct result r = { .action = a->id, .status = RESULT_FAILED, .error = ENOTCONN };
+	const struct policy *p = a->group < d->set->n_policies ? &d->set->policies[a->group] : NULL;
+
+	if (p != NULL && p->kind == POLICY_ENDPOINT) {
+		talk_ask_check(&d->helpers->out, a->id, (int16_t)a->group, p->url, p->timeout);
+		if (helpers_ask(d->helpers, ROLE_COURIER) == 0)
+			return;
+	}
+	push_result(d, &r);
+}
+
+static void carry(struct driver *d, const struct action *a)
+{
+	const struct group_info *g = engine_group(d->engine, a->group);
+	struct result r = { .action = a->id, .status = RESULT_DONE };
+
+	switch (a->verb) {
+	case VERB_REPORT:
+		say(d, a);
+		push_result(d, &r);
+		return;
+	case VERB_SENSE:
+		d->wants = (unsigned)a->value;
+		if (sampler_want(d->sampler, d->wants) < 0 && sampler_probed(d->sampler))
+			log_warning("the probe could not be attached; judging by cpu.stat instead");
+		d->facts.probe_attached = sampler_probed(d->sampler) && (d->wants & SENSE_PROBE);
+		loop_set_timer(d->loop, &d->tick, loop_now(d->loop) + d->set->settings.alarm_tick / (d->wants & SENSE_SOON ? 2 : 1), on_tick, d);
+		push_result(d, &r);
+		return;
+	case VERB_LIFELINE:
+		carry_lifeline(d, a, g);
+		return;
+	case VERB_RANK:
+		carry_rank(d, a, g);
+		return;
+	case VERB_CHECK:
+		carry_check(d, a);
+		return;
+	default:
+		if (d->act == NULL)
+			r = (struct result){ .action = a->id, .status = RESULT_FAILED, .error = EROFS };
+		else
+			act_carry_out(d->act, a, &d->actions.tasks[a->task_first], g, &r);
+		if (r.status != RESULT_DONE && d->act != NULL && act_message(d->act)[0] != '\0')
+			log_warning("%s", act_message(d->act));
+		push_result(d, &r);
+	}
+}
+
+static void step(struct driver *d, const struct event *event)
+{
+	int r = engine_step(d->engine, event, &d->actions);
+
+	if (d->recorder != NULL)
+		recorder_event(d->recorder, d->engine, event, &d->actions);
+	if (r < 0) {
+		log_error("the engine refused an event of type %d: %s; it is left out", event->type, strerror(-r));
+		return;
+	}
+	for (uint32_t i = 0; i < d->actions.n; i++)
+		carry(d, &d->actions.a[i]);
+}
+
+void driver_event(struct driver *d, struct event *event)
+{
+	event->now = loop_now(d->loop);
+	if (d->stepping) {
+		/* Only group changes can come while carrying out (the sampler was told to look). */
+		log_debug("an event of type %d came during a step; the next walk tells it again", event->type);
+		return;
+	}
+	d->stepping = true;
+	step(d, event);
+	while (d->n_results > 0) {
+		struct event e = { .now = event->now, .type = EVENT_RESULT, .result = d->results[d->result_at] };
+
+		d->result_at = (d->result_at + 1) % MAX_INFLIGHT;
+		d->n_results--;
+		step(d, &e);
+	}
+	d->stepping = false;
+	loop_set_timer(d->loop, &d->deadline, engine_deadline(d->engine), on_deadline, d);
+}
+
+static int on_deadline(struct loop *l, struct loop_timer *t, void *data)
+{
+	struct event e = { .type = EVENT_TIMEOUT };
+
+	driver_event(data, &e);
+	return 0;
+}
+
+/* --- process names: Processes= patterns become cgroups ------------------------- */
+
+static void sweep(struct driver *d)
+{
+	static struct talk_globs globs;
+	const struct mounts *m = cgroups_mounts(sampler_cgroups(d->sampler));
+
+	globs.n = 0;
+	for (unsigned i = 0; i < d->set->n_globs && globs.n < TALK_GLOBS_MAX; i++)
+		if (d->set->globs[i].kind == MATCH_PROCESSES)
+			str_copy(globs.text[globs.n++], GLOB_TEXT_MAX, d->set->globs[i].text);
+	d->last_sweep = loop_now(d->loop);
+	if (globs.n == 0)
+		return;
+	talk_ask_find(&d->helpers->out, HELPERS_OWN_ID | d->own_id++, m->layout == MOUNTS_V2 ? "" : "cpu", &globs);
+	(void)helpers_ask(d->helpers, ROLE_STEWARD);
+}
+
+static uint64_t id_of_path(struct driver *d, const char *path)
+{
+	const struct mounts *m = cgroups_mounts(sampler_cgroups(d->sampler));
+	char dir[TALK_DIR_MAX];
+	struct stat st;
+
+	if (!str_format(dir, sizeof(dir), "%s%s", m->layout == MOUNTS_V2 ? m->v2 : m->cpu, path) || stat(dir, &st) < 0)
+		return GROUP_NONE;
+	return st.st_ino;
+}
+
+static void found(struct driver *d, struct wire *w, bool more)
+{
+	struct talk_found_row row;
+	bool truncated;
+	uint32_t n;
+
+	if (talk_get_found(w, &truncated, &n) < 0)
+		return;
+	while (n-- > 0 && talk_get_found_row(w, &row) == 0) {
+		uint64_t id = id_of_path(d, row.path);
+		uint32_t i;
+
+		for (i = 0; i < d->found_n && d->found[i].id != id; i++)
+			;
+		if (id == GROUP_NONE || i == ELEMENTSOF(d->found))
+			continue;
+		if (i == d->found_n)
+			d->found[d->found_n++].id = id, d->found[i].n = 0;
+		if (d->found[i].n < GROUP_PROCS_MAX)
+			str_copy(d->found[i].procs[d->found[i].n++], COMM_MAX, row.comm);
+	}
+	if (more)
+		return;
+	for (uint32_t i = 0; i < d->found_n; i++) {
+		(void)cgroups_learn(sampler_cgroups(d->sampler), d->found[i].id);
+		(void)cgroups_set_procs(sampler_cgroups(d->sampler), d->found[i].id, (const char (*)[COMM_MAX])d->found[i].procs, d->found[i].n);
+	}
+	for (uint32_t k = 0; k < d->before_n && !truncated; k++) {
+		uint32_t i;
+
+		for (i = 0; i < d->found_n && d->found[i].id != d->before[k].id; i++)
+			;
+		if (i == d->found_n)
+			(void)cgroups_set_procs(sampler_cgroups(d->sampler), d->before[k].id, NULL, 0);
+	}
+	memcpy(d->before, d->found, sizeof(d->found));
+	d->before_n = d->found_n;
+	d->found_n = 0;
+	protect_again(d);
+}
+
+static void ask_names(struct driver *d)
+{
+	while (d->n_names > 0) {
+		const struct group_info *g = cgroups_find(sampler_cgroups(d->sampler), d->names[d->n_names - 1]);
+		char id[TALK_ID_MAX];
+
+		if (g != NULL && talk_container_of_path(g->path, id) == 0) {
+			talk_ask_name(&d->helpers->out, HELPERS_OWN_ID | d->own_id++, g->id, id);
+			if (helpers_ask(d->helpers, ROLE_STEWARD) < 0)
+				return;
+		}
+		d->n_names--;
+	}
+}
+
+/* --- what the sampler says -------------------------------------------------------- */
+
+void driver_on_group(const struct group_info *info, void *data)
+{
+	struct driver *d = data;
+	struct event e = { .type = EVENT_GROUP, .group = info };
+	char id[TALK_ID_MAX];
+	bool is_new = engine_group(d->engine, info->id) == NULL;
+
+	d->groups_changed = true;
+	driver_event(d, &e);
+	if (is_new && talk_container_of_path(info->path, id) == 0 && d->n_names < ELEMENTSOF(d->names))
+		d->names[d->n_names++] = info->id;
+}
+
+void driver_on_gone(uint64_t id, void *data)
+{
+	struct event e = { .type = EVENT_GROUP_GONE, .gone = id };
+	struct driver *d = data;
+
+	d->groups_changed = true;
+	driver_event(d, &e);
+}
+
+static void look_for_drift(struct driver *d)
+{
+	struct drift drifts[32];
+	int n;
+
+	d->last_drift = loop_now(d->loop);
+	if (d->act == NULL || act_live(d->act) == 0)
+		return;
+	n = act_check_drift(d->act, drifts, ELEMENTSOF(drifts));
+	for (int i = 0; i < n; i++) {
+		struct event e = { .type = EVENT_DRIFT, .drift = drifts[i] };
+
+		driver_event(d, &e);
+	}
+}
+
+static int on_tick(struct loop *l, struct loop_timer *t, void *data)
+{
+	struct driver *d = data;
+	const struct settings *s = &d->set->settings;
+	bool alarm = d->wants & SENSE_ALARM;
+	usec_t now = loop_now(l), span = alarm ? s->alarm_tick : s->calm_tick;
+	struct event e = { .type = EVENT_SNAPSHOT, .snapshot = &d->snapshot };
+	int r;
+
+	if (alarm && d->snapshot.source == GROUP_SOURCE_CPUSTAT)
+		span = MAX(span, DRIVER_SLOW);
+	loop_set_timer(l, &d->tick, now + span, on_tick, d);
+	r = alarm ? sampler_snapshot(d->sampler, now, &d->snapshot) : sampler_calm(d->sampler, now, &d->snapshot);
+	if (r < 0) {
+		log_error("the machine cannot be read: %s; no decision this time", strerror(-r));
+		return 0;
+	}
+	d->ticks++;
+	d->last_tick = now;
+	driver_event(d, &e);
+	if (d->groups_changed)
+		protect_again(d);
+	if (now >= d->last_drift + DRIVER_DRIFT)
+		look_for_drift(d);
+	if (!alarm && now >= d->last_sweep + DRIVER_SWEEP)
+		sweep(d);
+	if (d->n_names > 0)
+		ask_names(d);
+	d->facts.group_source = d->snapshot.source == GROUP_SOURCE_BPF ? "bpf" : d->snapshot.source == GROUP_SOURCE_CPUSTAT ? "cpu.stat" :
+				sampler_probed(d->sampler) ? "bpf" : "cpu.stat";
+	return 0;
+}
+
+/* --- what the helpers say -------------------------------------------------------------- */
+
+static void on_hello(enum protocol_role role, const char *missing, void *data)
+{
+	struct driver *d = data;
+	char text[TALK_TEXT_MAX * 2];
+
+	facts_set(&d->facts, role == ROLE_STEWARD ? "steward" : "courier", true, missing[0] ? str_escape(text, sizeof(text), missing) : "connected", "");
+	if (role == ROLE_STEWARD && d->sampler != NULL)
+		sweep(d);
+}
+
+static void on_helper_gone(enum protocol_role role, void *data)
+{
+	struct driver *d = data;
+
+	facts_set(&d->facts, role == ROLE_STEWARD ? "steward" : "courier", false,
+		  role == ROLE_STEWARD ? "not connected: tasks inside a shared cgroup cannot be ranked, processes not found by name" :
+		  "not connected: health endpoints are not checked", role == ROLE_STEWARD ? "systemctl status reprieve-steward" : "systemctl status reprieve-courier");
+}
+
+static void on_ended(enum protocol_role role, const char *how, void *data)
+{
+	log_warning("the %s %s; it is started again", role == ROLE_STEWARD ? "steward" : "courier", how);
+}
+
+static void on_answer(const struct talk_answer *a, struct wire *w, void *data)
+{
+	struct driver *d = data;
+	struct event e = { .type = EVENT_RESULT, .result = { .action = a->id, .status = a->status < 0 ? RESULT_FAILED : RESULT_DONE, .error = -a->status } };
+	char text[TALK_TEXT_MAX * 2];
+
+	if (a->status < 0 && a->text[0] != '\0')
+		log_warning("%s", str_escape(text, sizeof(text), a->text));
+	switch (a->verb) {
+	case PROTOCOL_FIND:
+		if (a->status == 0)
+			found(d, w, a->more);
+		return;
+	case PROTOCOL_NAME: {
+		struct talk_named named;
+
+		if (a->status == 0 && talk_get_named(w, &named) == 0)
+			(void)cgroups_set_name(sampler_cgroups(d->sampler), named.group, named.name);
+		return;
+	}
+	case PROTOCOL_RANK:
+		if (a->status == 0 && talk_get_ranked(w, &d->ranked) < 0)
+			e.result = (struct result){ .action = a->id, .status = RESULT_FAILED, .error = EBADMSG };
+		e.result.tasks = d->ranked.tasks;
+		e.result.n_tasks = e.result.status == RESULT_DONE ? d->ranked.n : 0;
+		break;
+	case PROTOCOL_LIFELINE: {
+		struct talk_lifelined l;
+
+		if (a->status == 0 && talk_get_lifelined(w, &l) == 0)
+			e.result.value = l.after;
+		for (uint32_t i = 0; i < d->facts.n_lifeline && a->status < 0; i++)
+			if (strstr(d->facts.lifeline[i].unit, l.unit) != NULL)
+				d->facts.lifeline[i].failed = true;
+		break;
+	}
+	case PROTOCOL_CHECK: {
+		struct talk_checked c;
+
+		if (a->status == 0 && talk_get_checked(w, &c) == 0) {
+			struct event answer = { .type = EVENT_ENDPOINT, .endpoint = { .policy = c.policy, .good = c.good, .took = c.took } };
+
+			driver_event(d, &answer);
+		}
+		break;
+	}
+	default:
+		return;
+	}
+	if (!(a->id & HELPERS_OWN_ID))
+		driver_event(d, &e);
+}
+
+const struct helpers_ops DRIVER_HELPERS_OPS = { .hello = on_hello, .gone = on_helper_gone, .answer = on_answer, .ended = on_ended };
+
+/* --- life ---------------------------------------------------------------------------- */
+
+int driver_init(struct driver *d, const struct driver_config *c)
+{
+	struct engine *engine = calloc(1, engine_size());
+
+	if (engine == NULL)
+		return -ENOMEM;
+	*d = (struct driver){ .loop = c->loop, .engine = engine, .act = c->act, .helpers = c->helpers, .recorder = c->recorder, .set = c->set,
+			      .systemd = c->systemd, .tick = LOOP_TIMER_INIT, .deadline = LOOP_TIMER_INIT };
+	engine_init(engine, c->set, c->seed);
+	return 0;
+}
+
+void driver_start(struct driver *d, struct sampler *s)
+{
+	d->sampler = s;
+	protect_again(d);
+	loop_set_timer(d->loop, &d->tick, loop_now(d->loop) + d->set->settings.calm_tick, on_tick, d);
+}
+
+void driver_policies(struct driver *d, const struct policy_set *set)
+{
+	struct event e = { .type = EVENT_POLICIES, .policies = set };
+
+	d->set = set;
+	d->facts.n_policies = set->n_policies;
+	driver_event(d, &e);
+	if (d->sampler != NULL) {
+		protect_again(d);
+		sweep(d);
+	}
+}
+
+void driver_deinit(struct driver *d)
+{
+	loop_cancel_timer(d->loop, &d->tick);
+	loop_cancel_timer(d->loop, &d->deadline);
+	free(d->engine);
+	d->engine = NULL;
+}

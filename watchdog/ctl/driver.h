@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* driver: runs the engine. Turns what sensors, helpers and operators say into events,
+ * carries the engine's actions to whoever can do them, and brings each one's result
+ * back. It decides nothing. All memory is here, taken once at start. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "act/act.h"
+#include "core/engine.h"
+#include "ctl/answers.h"
+#include "ctl/helpers.h"
+#include "ctl/recorder.h"
+#include "sense/sampler.h"
+#include "sys/loop.h"
+
+#define DRIVER_SWEEP  (60 * USEC_PER_SEC)       /* between two looks for processes by name, in calm */
+#define DRIVER_DRIFT  (500 * USEC_PER_MSEC)     /* between two looks at what is squeezed */
+#define DRIVER_SLOW   (400 * USEC_PER_MSEC)     /* alarm tick without BPF: reading every cpu.stat costs more */
+
+struct driver {
+	struct loop *loop;
+	struct engine *engine;
+	struct sampler *sampler;
+	struct act *act;                        /* NULL: no journal, nothing can be squeezed */
+	struct helpers *helpers;
+	struct recorder *recorder;              /* NULL: none */
+	struct facts facts;
+	struct why_log why;
+	const struct policy_set *set;
+	bool systemd;                           /* PID 1 is: lifelines go through it */
+	unsigned wants;                         /* enum sense_want in force */
+	usec_t last_tick, last_sweep, last_drift;
+	uint64_t ticks;
+	struct loop_timer tick, deadline;
+
+	uint64_t own_id;                        /* of asks that are not the engine's */
+	uint32_t n_names, found_n;
+	uint64_t names[64];                     /* cgroups whose container name is wanted */
+	struct { uint64_t id; uint8_t n; char procs[GROUP_PROCS_MAX][COMM_MAX]; } found[256], before[256];
+	uint32_t before_n;
+
+	struct actions actions;
+	uint32_t n_results, result_at;
+	struct result results[MAX_INFLIGHT];
+	struct talk_ranked ranked;
+	struct snapshot snapshot;
+	bool stepping, groups_changed;
+};
+
+struct driver_config {
+	struct loop *loop;
+	struct act *act;
+	struct helpers *helpers;
+	struct recorder *recorder;
+	const struct policy_set *set;
+	uint32_t seed;
+	bool systemd;
+};
+
+/* Before the sampler is made, since its callbacks speak to the engine. */
+int  driver_init(struct driver *d, const struct driver_config *config);
+void driver_start(struct driver *d, struct sampler *s);        /* arms the tick */
+void driver_deinit(struct driver *d);
+
+void driver_event(struct driver *d, struct event *event);      /* stamps `now` and runs all that follows */
+void driver_policies(struct driver *d, const struct policy_set *set);
+
+/* For the sampler's config and the helpers' ops. */
+void driver_on_group(const struct group_info *info, void *data);
+void driver_on_gone(uint64_t id, void *data);
+extern const struct helpers_ops DRIVER_HELPERS_OPS;

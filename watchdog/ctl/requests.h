@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* requests: what the guard does with a line from the control socket: reads state
+ * into the answer, or turns an operator's order into an event. */
+#pragma once
+
+#include "ctl/control.h"
+#include "ctl/driver.h"
+
+#define PAUSE_FILE "pause"      /* in the run directory: a pause outlives a restart of the guard */
+
+struct requests {
+	struct driver *driver;
+	int rundir_fd;
+};
+
+/* A control_handler_t; data is a struct requests. */
+void requests_handle(struct json *answer, const char *verb, const char *argument, bool root, void *data);
+
+/* Takes up a pause of an earlier guard of this boot that has not ended. */
+void requests_restore_pause(struct requests *r);

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reprieved: the guard. This file is its wiring, in order, and nothing else:
+ *
+ *   settings and policies → run directory and journal (restore first, never adopt) →
+ *   loop → canary → engine → sampler → helpers → control socket → real-time and locked
+ *   memory → ready → loop → restore
+ *
+ * After "ready" nothing is allocated, forked or walked; helpers are restarted by
+ * sys/child with back-off. */
+#include <errno.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/macro.h"
+#include "base/str.h"
+#include "conf/load.h"
+#include "ctl/driver.h"
+#include "ctl/requests.h"
+#include "sys/log.h"
+#include "sys/notify.h"
+#include "sys/root.h"
+#include "sys/rt.h"
+
+#define STOP_PATIENCE (2 * USEC_PER_SEC)
+
+struct options {
+	const char *root, *rundir, *helpers, *canary;
+	int mode;                       /* enum mode, -1: as configured */
+	bool restore, syslog, debug;
+};
+
+static struct guard {
+	struct options o;
+	struct loop loop;
+	struct control control;
+	struct requests requests;
+	struct helpers helpers;
+	struct driver driver;
+	struct act *act;
+	struct sampler *sampler;
+	struct canary *canary;
+	struct recorder *recorder;
+	struct policy_set sets[2];      /* the one in force, and the one being loaded */
+	unsigned set;
+	struct guard_settings settings;
+	struct conf_errors errors;
+	struct loop_timer watchdog, probe_rt;
+	int rundir_fd;
+} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT, .probe_rt = LOOP_TIMER_INIT };
+
+static void say(void *data, const char *line)
+{
+	log_notice("%s", line);
+}
+
+/* The new set goes where the old one is not, so that a refused one changes nothing. */
+static int load(struct guard *g)
+{
+	struct policy_set *set = &g->sets[!g->set];
+	char text[1024];
+	int r;
+
+	r = conf_load(g->o.root, set, &g->settings, &g->errors);
+	for (unsigned i = 0; r < 0 && i < g->errors.n; i++)
+		log_error("%s", conf_error_format(&g->errors.e[i], text, sizeof(text)));
+	if (r < 0) {
+		conf_error_format(&g->errors.e[0], text, sizeof(text));
+		str_escape(g->driver.facts.config_error, sizeof(g->driver.facts.config_error), text);
+		return r;
+	}
+	g->driver.facts.config_error[0] = '\0';
+	if (g->o.mode >= 0)
+		set->settings.mode = (enum mode)g->o.mode;
+	g->set = !g->set;
+	return 0;
+}
+
+static int on_signal(struct loop *l, int signo, void *data)
+{
+	struct guard *g = data;
+
+	if (signo != SIGHUP) {
+		loop_exit(l, 0);
+		return 0;
+	}
+	(void)notify_send("RELOADING=1");
+	if (load(g) == 0) {
+		driver_policies(&g->driver, &g->sets[g->set]);
+		log_notice("new policies are in force: %u sections", g->sets[g->set].n_policies);
+	} else
+		log_error("the new configuration is refused; the old one stays in force");
+	(void)notify_send("READY=1");
+	return 0;
+}
+
+/* Fed by the decision loop: a guard that no longer decides is restarted. */
+static int on_watchdog(struct loop *l, struct loop_timer *t, void *data)
+{
+	struct guard *g = data;
+	usec_t every = notify_watchdog();
+
+	if (loop_now(l) < g->driver.last_tick + every || g->driver.ticks == 0)
+		(void)notify_send("WATCHDOG=1");
+	loop_set_timer(l, t, loop_now(l) + every / 2, on_watchdog, g);
+	return 0;
+}
+
+/* A tick that took too much real-time budget fell back; ask for it again, gently. */
+static int on_rt(struct loop *l, struct loop_timer *t, void *data)
+{
+	if (rt_fell_back()) {
+		log_warning("the guard used up its real-time budget in one go and is an ordinary task for 10 s");
+		loop_set_timer(l, t, loop_now(l) + 10 * USEC_PER_SEC, on_rt, data);
+		return 0;
+	}
+	(void)rt_again();
+	loop_set_timer(l, t, loop_now(l) + USEC_PER_SEC, on_rt, data);
+	return 0;
+}
+
+static int open_rundir(struct guard *g)
+{
+	if (mkdir(g->o.rundir, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	g->rundir_fd = root_open_dir(-1, g->o.rundir);
+	return g->rundir_fd < 0 ? g->rundir_fd : 0;
+}
+
+/* The journal: everything that an earlier guard left squeezed is lifted before anything is looked at. */
+static int open_act(struct guard *g)
+{
+	struct facts *f = &g->driver.facts;
+	struct act_layout layout = { 0 };
+	struct act_config config = { .rundir = g->o.rundir, .layout = &layout, .say = say };
+	struct mounts m;
+	unsigned n = 0;
+	int r;
+
+	if (geteuid() != 0) {
+		facts_set(f, "squeezing", false, "not root: nothing can be written to cgroups, so this only observes", "start reprieved as root");
+		return 0;
+	}
+	r = mounts_read("", &m);
+	if (r < 0) {
+		facts_set(f, "squeezing", false, "no cgroup hierarchy to act in is mounted", "mount cgroup2 at /sys/fs/cgroup");
+		return 0;
+	}
+	layout.cpu_v2 = m.layout == MOUNTS_V2;
+	str_copy(layout.cpu_root, sizeof(layout.cpu_root), layout.cpu_v2 ? m.v2 : m.cpu);
+	layout.pids_v2 = m.pids[0] == '\0';
+	str_copy(layout.pids_root, sizeof(layout.pids_root), layout.pids_v2 ? m.v2 : m.pids);
+	layout.freezer_v2 = m.freezer[0] == '\0';
+	str_copy(layout.freezer_root, sizeof(layout.freezer_root), layout.freezer_v2 ? m.v2 : m.freezer);
+	r = act_new(&g->act, &config);
+	if (r == ACT_E_RUNNING) {
+		log_error("another guard uses %s; stop it first, or give this one another --rundir", g->o.rundir);
+		return -EALREADY;
+	}
+	if (r < 0) {
+		char why[192];
+
+		str_format(why, sizeof(why), "the undo journal in %s cannot be used (%s): nothing is squeezed without it", g->o.rundir, strerror(-r));
+		log_error("%s", why);
+		facts_set(f, "squeezing", false, why, r == -ENOSPC ? "make 3 MB of room in /run and restart" : "check the directory's owner and mode, and restart");
+		return 0;
+	}
+	r = act_restore_all(g->act, &n);
+	if (n > 0)
+		log_notice("put back %u values that an earlier guard had squeezed", n);
+	if (r < 0)
+		log_error("not everything of an earlier guard could be put back (%s); its records stay in the journal", strerror(-r));
+	(void)rt_restore(g->rundir_fd);
+	facts_set(f, "squeezing", true, "the journal is ready", "");
+	return 0;
+}
+
+static void open_canary(struct guard *g)
+{
+	struct canary_config config = { .weight = CANARY_WEIGHT_DEFAULT, .cpu = CANARY_CPU_DEFAULT };
+	char dir[MOUNTS_PATH_MAX + 64], slice[MOUNTS_PATH_MAX + 16];
+	struct mounts m;
+	int r = mounts_read("", &m);
+
+	if (r == 0) {
+		const char *top = m.layout == MOUNTS_V2 ? m.v2 : m.cpu;
+
+		/* Beside sshd: in system.slice where there is one. */
+		str_format(slice, sizeof(slice), "%s%s", top, g->o.canary ? g->o.canary : "/system.slice");
+		str_format(dir, sizeof(dir), "%s/reprieve-canary", access(slice, F_OK) == 0 ? slice : top);
+		config.v1 = m.layout != MOUNTS_V2;
+		config.dir = dir;
+		r = canary_new(&config, &g->canary);
+	}
+	if (r < 0)
+		facts_set(&g->driver.facts, "canary", false, "the canary has no cgroup of its own: a login that has not run yet is judged by pressure alone",
+			  "start reprieved as root on a writable cgroup filesystem");
+	else
+		facts_set(&g->driver.facts, "canary", true, "beside sshd", "");
+}
+
+static int open_sampler(struct guard *g)
+{
+	static const enum sampler_probe probe[_PROBE_MAX] = { SAMPLER_PROBE_AUTO, SAMPLER_PROBE_ALWAYS, SAMPLER_PROBE_NEVER };
+	struct facts *f = &g->driver.facts;
+	struct sampler_config config = { .root = "", .probe = probe[g->settings.probe], .canary = g->canary,
+					 .changed = driver_on_group, .gone = driver_on_gone, .userdata = &g->driver };
+	const struct missing *missing;
+	unsigned n;
+	int r;
+
+	r = sampler_new(&config, loop_now(&g->loop), &g->sampler);
+	if (r < 0)
+		return r;
+	n = sampler_missing(g->sampler, &missing);
+	for (unsigned i = 0; i < n; i++) {
+		facts_set(f, missing[i].name, false, missing[i].what, missing[i].remedy);
+		log_warning("%s%s%s", missing[i].what, missing[i].remedy[0] ? "; " : "", missing[i].remedy);
+	}
+	f->pressure_source = sampler_pressure(g->sampler) == PRESSURE_PSI ? "psi" : sampler_pressure(g->sampler) == PRESSURE_RUNQUEUE ? "run queue" : "none";
+	f->group_source = sampler_probed(g->sampler) ? "bpf" : "cpu.stat";
+	return 0;
+}
+
+static void raise_ourselves(struct guard *g)
+{
+	struct facts *f = &g->driver.facts;
+	struct rt_report r;
+
+	rt_raise(g->rundir_fd, &r);
+	facts_set(f, "real-time", r.scheduling == RT_FIFO || r.scheduling == RT_FIFO_BUDGET, r.scheduling_text[0] ? r.scheduling_text : rt_class_to_string(r.scheduling), "");
+	facts_set(f, "locked memory", r.locked, r.locked_text, "");
+	facts_set(f, "oom score", r.oom, r.oom_text, "");
+	if (r.scheduling == RT_FIFO || r.scheduling == RT_FIFO_BUDGET)
+		loop_set_timer(&g->loop, &g->probe_rt, loop_now(&g->loop) + USEC_PER_SEC, on_rt, g);
+}
+
+static usec_t real_offset(void)
+{
+	struct timespec real, boot;
+
+	clock_gettime(CLOCK_REALTIME, &real);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return (usec_t)(real.tv_sec - boot.tv_sec) * USEC_PER_SEC + (usec_t)((real.tv_nsec - boot.tv_nsec) / 1000);
+}
+
+static int wire_up(struct guard *g)
+{
+	char self[PATH_MAX] = "", *dir;
+	bool systemd = access("/run/systemd/system", F_OK) == 0, service = getenv("NOTIFY_SOCKET") != NULL;
+	struct driver_config config;
+	sigset_t signals;
+	bool refused;
+	int r;
+
+	refused = load(g) < 0;
+	if (refused) {
+		log_error("the configuration is refused; only observing, by the shipped policies, until it is mended (then: systemctl reload reprieve)");
+		g->o.mode = MODE_OBSERVE;
+		conf_load_shipped(g->o.root, &g->sets[0], &g->settings);
+		g->sets[0].settings.mode = MODE_OBSERVE;
+		g->set = 0;
+	}
+	r = open_rundir(g);
+	if (r < 0) {
+		log_error("the run directory %s cannot be used: %s; give another one with --rundir", g->o.rundir, strerror(-r));
+		return r;
+	}
+	r = open_act(g);
+	if (r < 0)
+		return r;
+	r = loop_init(&g->loop);
+	if (r < 0)
+		return r;
+	open_canary(g);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	r = loop_signals(&g->loop, &signals, on_signal, g);
+	if (r < 0)
+		return r;
+	if (g->settings.recorder_bytes > 0 && recorder_new(&g->recorder, g->rundir_fd, g->settings.recorder_bytes) < 0)
+		facts_set(&g->driver.facts, "flight recorder", false, "the record cannot be written; incidents cannot be replayed", "make room in the run directory");
+	config = (struct driver_config){ .loop = &g->loop, .act = g->act, .helpers = &g->helpers, .recorder = g->recorder, .set = &g->sets[g->set],
+					 .seed = (uint32_t)getpid(), .systemd = systemd };
+	struct facts kept = g->driver.facts;
+
+	r = driver_init(&g->driver, &config);
+	if (r < 0)
+		return r;
+	g->driver.facts = kept;
+	g->driver.facts.started = loop_now(&g->loop);
+	g->driver.facts.real_offset = real_offset();
+	g->driver.facts.n_policies = g->sets[g->set].n_policies;
+	r = open_sampler(g);
+	if (r < 0) {
+		log_error("nothing can be read of this machine: %s; is /proc mounted?", strerror(-r));
+		return r;
+	}
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
+		self[0] = '\0';
+	dir = dirname(self);
+	r = helpers_init(&g->helpers, &g->loop, g->o.rundir, !service, g->o.helpers ? g->o.helpers : strstr(dir, "/sbin") ? "/usr/lib/reprieve" : dir, &DRIVER_HELPERS_OPS, &g->driver);
+	if (r < 0)
+		log_warning("the helpers cannot be reached: %s; going on without them", strerror(-r));
+	DRIVER_HELPERS_OPS.gone(ROLE_STEWARD, &g->driver);
+	DRIVER_HELPERS_OPS.gone(ROLE_COURIER, &g->driver);
+	g->requests = (struct requests){ .driver = &g->driver, .rundir_fd = g->rundir_fd };
+	r = control_init(&g->control, &g->loop, g->o.rundir, requests_handle, &g->requests);
+	if (r < 0)
+		log_warning("the control socket cannot be made: %s; `reprieve status` will not work", strerror(-r));
+	if (g->act != NULL && g->sets[g->set].settings.mode != MODE_OBSERVE)
+		(void)act_arm(g->act);
+	raise_ourselves(g);
+	driver_start(&g->driver, g->sampler);
+	driver_policies(&g->driver, &g->sets[g->set]);
+	requests_restore_pause(&g->requests);
+	if (notify_watchdog() != USEC_INFINITY)
+		loop_set_timer(&g->loop, &g->watchdog, loop_now(&g->loop), on_watchdog, g);
+	(void)notify_send("READY=1\nSTATUS=watching in %s mode, %u policies", mode_to_string(g->sets[g->set].settings.mode), g->sets[g->set].n_policies);
+	log_notice("watching in %s mode, %u policies", mode_to_string(g->sets[g->set].settings.mode), g->sets[g->set].n_policies);
+	return 0;
+}
+
+/* The constructor backwards; everything squeezed is put back first. */
+static void take_down(struct guard *g)
+{
+	unsigned n = 0;
+	int r;
+
+	(void)notify_send("STOPPING=1");
+	if (g->act != NULL && (r = act_restore_all(g->act, &n)) < 0)
+		log_error("not everything could be put back (%s); `reprieved --restore` tries again", strerror(-r));
+	if (n > 0)
+		log_notice("put back %u values", n);
+	control_deinit(&g->control);
+	helpers_deinit(&g->helpers);
+	g->sampler = sampler_free(g->sampler);
+	if (g->driver.engine != NULL)
+		driver_deinit(&g->driver);
+	g->recorder = recorder_free(g->recorder);
+	g->canary = canary_free(g->canary);
+	loop_deinit(&g->loop);
+	g->act = act_free(g->act);
+	if (g->rundir_fd >= 0) {
+		(void)rt_restore(g->rundir_fd);
+		root_close(&g->rundir_fd);
+	}
+}
+
+static int restore_only(const struct options *o)
+{
+	unsigned n = 0;
+	int r = act_restore_journal(o->rundir, say, NULL, &n);
+
+	if (r == ACT_E_RUNNING) {
+		fprintf(stderr, "reprieved: a guard is running; `reprieve release --all` puts everything back\n");
+		return EXIT_FAILURE;
+	}
+	if (r < 0) {
+		fprintf(stderr, "reprieved: not everything could be put back: %s; its records stay in %s/journal\n", strerror(-r), o->rundir);
+		return EXIT_FAILURE;
+	}
+	if (n > 0)
+		fprintf(stderr, "reprieved: put back %u values\n", n);
+	return 0;
+}
+
+static int usage(int code)
+{
+	fputs("reprieved: the guard of reprieve; runs in the foreground or as a systemd service\n\n"
+	      "  --mode observe|rescue|enforce  instead of what reprieve.conf says\n"
+	      "  --root DIR                     configuration below DIR instead of /\n"
+	      "  --rundir DIR                   sockets and undo journal (default /run/reprieve)\n"
+	      "  --helpers DIR                  where reprieve-steward and reprieve-courier are\n"
+	      "  --canary-parent CGROUP         the cgroup in which a login service lives (default /system.slice)\n"
+	      "  --syslog                       log to /dev/log instead of stderr\n"
+	      "  --debug                        say more\n"
+	      "  --restore                      put back what the journal holds, and end\n"
+	      "  --version, --help\n\n"
+	      "SIGHUP reloads. Exit codes: 0 stopped, 1 could not start, 64 usage, 75 another guard is running.\n",
+	      code ? stderr : stdout);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "mode", required_argument, NULL, 'm' }, { "root", required_argument, NULL, 'R' }, { "rundir", required_argument, NULL, 'd' },
+		{ "helpers", required_argument, NULL, 'H' }, { "canary-parent", required_argument, NULL, 'c' }, { "syslog", no_argument, NULL, 's' },
+		{ "debug", no_argument, NULL, 'D' }, { "restore", no_argument, NULL, 'r' }, { "foreground", no_argument, NULL, 'f' },
+		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { 0 }
+	};
+	struct options *o = &guard.o;
+	int c, r;
+
+	*o = (struct options){ .root = "", .rundir = "/run/reprieve", .mode = -1 };
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+		switch (c) {
+		case 'm':
+			for (int m = 0; m < _MODE_MAX; m++)
+				if (strcmp(optarg, mode_to_string((enum mode)m)) == 0)
+					o->mode = m;
+			if (o->mode < 0)
+				return fprintf(stderr, "reprieved: --mode %s: choose observe, rescue or enforce\n", optarg), EX_USAGE;
+			break;
+		case 'R': o->root = optarg; break;
+		case 'd': o->rundir = optarg; break;
+		case 'H': o->helpers = optarg; break;
+		case 'c': o->canary = optarg; break;
+		case 's': o->syslog = true; break;
+		case 'D': o->debug = true; break;
+		case 'r': o->restore = true; break;
+		case 'f': break;
+		case 'V': puts("reprieved " VERSION); return 0;
+		case 'h': return usage(0);
+		default: return usage(EX_USAGE);
+		}
+	if (optind != argc)
+		return usage(EX_USAGE);
+	if (o->restore)
+		return restore_only(o);
+	log_open(&(struct log_config){ .ident = "reprieved", .sink = o->syslog ? LOG_SINK_SYSLOG : LOG_SINK_STDERR, .level = o->debug ? LOG_DEBUG : LOG_INFO });
+	guard.loop = LOOP_INIT;
+	r = wire_up(&guard);
+	if (r == 0)
+		r = loop_run(&guard.loop);
+	take_down(&guard);
+	log_close();
+	return r == 0 ? 0 : r == -EALREADY ? EX_TEMPFAIL : EXIT_FAILURE;
+}

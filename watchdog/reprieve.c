@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reprieve: the command line. A table of commands, each a few lines: ask the guard,
+ * or read files; print JSON as it is or rendered. Only what changes something needs
+ * root. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "act/act.h"
+#include "base/macro.h"
+#include "base/str.h"
+#include "base/suggest.h"
+#include "base/units.h"
+#include "ctl/client.h"
+#include "ctl/policy_cmd.h"
+#include "ctl/render.h"
+#include "ctl/replay.h"
+
+struct cli {
+	const char *rundir, *root, *reason;
+	bool json, all, quiet;
+	enum colour colour;
+	unsigned long lines, incident;
+};
+
+struct command {
+	const char *name, *arguments, *help;
+	int (*run)(struct cli *cli, int argc, char **argv);
+};
+
+static int complain(struct cli *cli, int code, const char *error, const char *remedy)
+{
+	if (cli->json)
+		printf("{\"schema\":1,\"error\":%s}\n", json_object_to_json_string(json_object_new_string(error)));
+	else
+		fprintf(stderr, "reprieve: %s%s%s\n", error, remedy ? "; " : "", remedy ? remedy : "");
+	return code;
+}
+
+/* Asks and prints; *ret_answer (may be NULL) is the caller's. */
+static int ask(struct cli *cli, const char *request, struct json_object **ret_answer)
+{
+	struct json_object *answer, *error = NULL, *remedy = NULL;
+	int r = client_ask(cli->rundir, request, &answer);
+
+	if (r < 0)
+		return complain(cli, r == -EACCES || r == -EPERM ? EX_NOPERM : EX_UNAVAILABLE, client_explain(r), NULL);
+	if (cli->json)
+		puts(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	if (json_object_object_get_ex(answer, "error", &error)) {
+		char e[512], m[512] = "";
+
+		str_escape(e, sizeof(e), json_object_get_string(error));
+		if (json_object_object_get_ex(answer, "remedy", &remedy) && remedy != NULL)
+			str_escape(m, sizeof(m), json_object_get_string(remedy));
+		if (!cli->json)
+			fprintf(stderr, "reprieve: %s%s%s\n", e, m[0] ? "; " : "", m);
+		json_object_put(answer);
+		return EXIT_FAILURE;
+	}
+	*ret_answer = answer;
+	return 0;
+}
+
+static int ask_done(struct cli *cli, const char *request)
+{
+	struct json_object *answer, *done = NULL;
+	int r = ask(cli, request, &answer);
+	char text[512];
+
+	if (r != 0)
+		return r;
+	if (!cli->json && json_object_object_get_ex(answer, "done", &done))
+		puts(str_escape(text, sizeof(text), json_object_get_string(done)));
+	json_object_put(answer);
+	return 0;
+}
+
+static int run_status(struct cli *cli, int argc, char **argv)
+{
+	struct json_object *answer, *state = NULL;
+	bool json = cli->json;
+	int r;
+
+	if (cli->quiet)
+		cli->json = false;
+	r = ask(cli, "status", &answer);
+	if (r != 0)
+		return r;
+	if (cli->quiet) {
+		json_object_object_get_ex(answer, "state", &state);
+		r = state != NULL && strcmp(json_object_get_string(state), "incident") == 0;
+	} else if (!json)
+		render_status(stdout, answer, render_use_colour(cli->colour, stdout));
+	json_object_put(answer);
+	return r;
+}
+
+static int run_why(struct cli *cli, int argc, char **argv)
+{
+	struct json_object *answer;
+	char request[64];
+	int r;
+
+	str_format(request, sizeof(request), "why %lu %lu", cli->lines ? cli->lines : 40, cli->incident);
+	r = ask(cli, request, &answer);
+	if (r != 0)
+		return r;
+	if (!cli->json)
+		render_why(stdout, answer, render_use_colour(cli->colour, stdout));
+	json_object_put(answer);
+	return 0;
+}
+
+static void say(void *data, const char *line)
+{
+	fprintf(stderr, "reprieve: %s\n", line);
+}
+
+static int run_release(struct cli *cli, int argc, char **argv)
+{
+	char request[CONTROL_REQUEST_MAX];
+	struct json_object *probe;
+	unsigned n = 0;
+	int r;
+
+	if (!cli->all && argc != 1)
+		return complain(cli, EX_USAGE, "release what?", "name a cgroup as `reprieve status` shows it, or --all");
+	if (cli->all) {
+		/* No guard: the journal still knows what is squeezed. */
+		r = client_ask(cli->rundir, "ping", &probe);
+		if (r == -ENOENT || r == -ECONNREFUSED) {
+			if (geteuid() != 0)
+				return complain(cli, EX_NOPERM, "the guard is not running and only root can restore from its journal", "use sudo");
+			r = act_restore_journal(cli->rundir, say, NULL, &n);
+			if (r < 0)
+				return complain(cli, EXIT_FAILURE, strerror(-r), "the journal could not be restored; see above");
+			return complain(cli, 0, "the guard is not running; all that its journal held is put back", NULL);
+		}
+		if (r == 0)
+			json_object_put(probe);
+		return ask_done(cli, "release-all");
+	}
+	if (!str_format(request, sizeof(request), "release %s", argv[0]))
+		return complain(cli, EX_USAGE, "that name is too long", NULL);
+	return ask_done(cli, request);
+}
+
+static int run_pause(struct cli *cli, int argc, char **argv)
+{
+	char request[CONTROL_REQUEST_MAX];
+	usec_t span;
+
+	if (argc != 1 || units_parse_usec(argv[0], &span) < 0 || span == 0 || span > 7 * 24 * USEC_PER_HOUR)
+		return complain(cli, EX_USAGE, "pause for how long?", "give a time up to 7d, such as 30min or 2h");
+	if (cli->reason == NULL || cli->reason[0] == '\0')
+		return complain(cli, EX_USAGE, "a pause needs a reason that others can read", "add --reason 'planned load test'");
+	if (!str_format(request, sizeof(request), "pause %llu %s", (unsigned long long)span, cli->reason))
+		return complain(cli, EX_USAGE, "the reason is too long", "keep it under 150 characters");
+	return ask_done(cli, request);
+}
+
+static int run_resume(struct cli *cli, int argc, char **argv)
+{
+	return ask_done(cli, "resume");
+}
+
+static int run_policy(struct cli *cli, int argc, char **argv)
+{
+	if (argc >= 1 && strcmp(argv[0], "check") == 0)
+		return policy_check(cli->root, cli->json);
+	if (argc >= 1 && strcmp(argv[0], "cat") == 0)
+		return policy_cat(cli->root, argc > 1 ? argv[1] : NULL, cli->json);
+	if (argc >= 1 && strcmp(argv[0], "keys") == 0)
+		return policy_keys(cli->json);
+	return complain(cli, EX_USAGE, "policy check, policy cat [NAME] or policy keys?", NULL);
+}
+
+static const struct command commands[];
+
+static int run_help(struct cli *cli, int argc, char **argv)
+{
+	printf("reprieve %s: keeps an overloaded machine reachable, and puts everything back\n\n", VERSION);
+	for (const struct command *c = commands; c->name; c++)
+		if (c->help)
+			printf("  %-8s %-28s %s\n", c->name, c->arguments, c->help);
+	puts("\nOptions: --json  --color=auto|always|never (NO_COLOR is heeded)  --rundir DIR  --root DIR\n"
+	     "Exit codes: 0 done; 1 refused or failed (status -q: an incident is open; policy check: nothing would ever act;\n"
+	     "replay: the actions differ); 64 usage; 69 no guard to ask; 77 not permitted; 78 bad configuration");
+	return 0;
+}
+
+static int run_version(struct cli *cli, int argc, char **argv)
+{
+	puts("reprieve " VERSION);
+	return 0;
+}
+
+static const struct command commands[] = {
+	{ "status", "[-q]", "state, mode, who suffers, who is to blame, what is squeezed until when, what is missing", run_status },
+	{ "why", "[-n LINES] [--incident N]", "what was decided and why, newest last", run_why },
+	{ "release", "CGROUP | --all", "put one cgroup, or everything, back as it was (root)", run_release },
+	{ "pause", "TIME --reason TEXT", "touch nothing for a while; ends by itself (root)", run_pause },
+	{ "resume", "", "end a pause (root)", run_resume },
+	{ "policy", "check | cat [NAME] | keys", "check the policies; show them merged with the origin of each value; explain the keys", run_policy },
+	{ "replay", "FILE [--policy DIR]", "decide a recorded incident again; with other policies", NULL },
+	{ "help", "", "this", run_help },
+	{ "version", "", NULL, run_version },
+	{ 0 }
+};
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' }, { "all", no_argument, NULL, 'a' }, { "reason", required_argument, NULL, 'r' },
+		{ "color", required_argument, NULL, 'c' }, { "rundir", required_argument, NULL, 'd' }, { "root", required_argument, NULL, 'R' },
+		{ "lines", required_argument, NULL, 'n' }, { "incident", required_argument, NULL, 'i' }, { "quiet", no_argument, NULL, 'q' },
+		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { 0 }
+	};
+	struct cli cli = { .rundir = "/run/reprieve", .root = "" };
+	struct suggest near;
+	int c;
+
+	if (argc > 1 && strcmp(argv[1], "replay") == 0)
+		return replay_main(argc - 1, argv + 1);
+	while ((c = getopt_long(argc, argv, "jar:n:i:qhV", options, NULL)) >= 0) {
+		switch (c) {
+		case 'j': cli.json = true; break;
+		case 'a': cli.all = true; break;
+		case 'q': cli.quiet = true; break;
+		case 'r': cli.reason = optarg; break;
+		case 'd': cli.rundir = optarg; break;
+		case 'R': cli.root = optarg; break;
+		case 'n': cli.lines = strtoul(optarg, NULL, 10); break;
+		case 'i': cli.incident = strtoul(optarg, NULL, 10); break;
+		case 'c':
+			cli.colour = strcmp(optarg, "always") == 0 ? COLOUR_ALWAYS : strcmp(optarg, "never") == 0 ? COLOUR_NEVER : COLOUR_AUTO;
+			break;
+		case 'h': return run_help(&cli, 0, NULL);
+		case 'V': return run_version(&cli, 0, NULL);
+		default: return EX_USAGE;
+		}
+	}
+	if (optind == argc)
+		return run_help(&cli, 0, NULL), EX_USAGE;
+	suggest_init(&near, argv[optind]);
+	for (const struct command *k = commands; k->name; k++) {
+		suggest_offer(&near, k->name);
+		if (strcmp(argv[optind], k->name) == 0 && k->run != NULL)
+			return k->run(&cli, argc - optind - 1, argv + optind + 1);
+	}
+	fprintf(stderr, "reprieve: there is no command \"%s\"%s%s%s; `reprieve help` lists them\n", argv[optind],
+		suggest_best(&near) ? ", did you mean \"" : "", suggest_best(&near) ? suggest_best(&near) : "", suggest_best(&near) ? "\"?" : "");
+	return EX_USAGE;
+}
