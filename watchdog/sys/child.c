@@ -20,6 +20,8 @@
 
 #include "base/macro.h"
 
+#define KILL_WAIT_MSEC 5000
+
 static char *const g_env[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", NULL };
 
 static int start(struct child *c);
@@ -176,7 +178,7 @@ void child_stop(struct child *c, usec_t wait)
 	(void)child_signal(c, SIGTERM);
 	if (poll(&p, 1, (int)MIN(wait / USEC_PER_MSEC, (usec_t)600000)) != 1) {
 		(void)child_signal(c, SIGKILL);
-		(void)poll(&p, 1, 1000);        /* in D state even SIGKILL waits: do not wait with it */
+		(void)poll(&p, 1, KILL_WAIT_MSEC);  /* it needs a CPU to die; in D state it does not: go on */
 	}
 	if (!reap(c, &code, &status)) {
 		loop_remove(c->loop, &c->source);

@@ -18,9 +18,10 @@
 
 #include "base/cleanup.h"
 
-static const char *below(const char *path)
+/* AT_FDCWD is no root: an absolute path stays absolute. */
+static const char *below(int dirfd, const char *path)
 {
-	while (*path == '/')
+	while (dirfd != AT_FDCWD && *path == '/')
 		path++;
 	return *path == '\0' ? "." : path;
 }
@@ -34,14 +35,14 @@ int root_open(const char *path)
 
 int root_open_dir(int dirfd, const char *path)
 {
-	int fd = openat(dirfd, below(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(dirfd, below(dirfd, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }
 
 int root_open_file(int dirfd, const char *path, int flags)
 {
-	int fd = openat(dirfd, below(path), flags | O_CLOEXEC | O_NOCTTY);
+	int fd = openat(dirfd, below(dirfd, path), flags | O_CLOEXEC | O_NOCTTY);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -148,7 +149,7 @@ int root_replace_file(int dirfd, const char *path, const void *data, size_t size
 	const char *p = data;
 	int r = 0, fd;
 
-	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.tmp", below(path)) >= sizeof(tmp))
+	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.tmp", below(dirfd, path)) >= sizeof(tmp))
 		return -ENAMETOOLONG;
 	(void)unlinkat(dirfd, tmp, 0);
 	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
@@ -170,7 +171,7 @@ int root_replace_file(int dirfd, const char *path, const void *data, size_t size
 		r = -errno;
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
-	if (r == 0 && renameat(dirfd, tmp, dirfd, below(path)) < 0)
+	if (r == 0 && renameat(dirfd, tmp, dirfd, below(dirfd, path)) < 0)
 		r = -errno;
 	if (r < 0)
 		(void)unlinkat(dirfd, tmp, 0);
@@ -179,5 +180,5 @@ int root_replace_file(int dirfd, const char *path, const void *data, size_t size
 
 bool root_exists(int dirfd, const char *path)
 {
-	return faccessat(dirfd, below(path), F_OK, 0) == 0;
+	return faccessat(dirfd, below(dirfd, path), F_OK, 0) == 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* root: files relative to a directory fd that is kept from start ("the root"), so
  * that tests hand in their own. A leading '/' of a path is ignored: "/a" is "a"
- * below dirfd; "" and "/" are dirfd itself. All fds are O_CLOEXEC. -errno on failure. */
+ * below dirfd; "" and "/" are dirfd itself. With AT_FDCWD paths are as usual. All fds are O_CLOEXEC. -errno on failure. */
 #pragma once
 
 #include <stdbool.h>

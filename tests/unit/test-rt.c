@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "sys/owngroup.h"
+#include "sys/root.h"
+#include "sys/rt.h"
+#include "sys/sandbox.h"
+
+/* Runs fn in a child process, as it changes what cannot be changed back. */
+static int in_child(int (*fn)(void))
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0)
+		_exit(fn());
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+#define REQUIRE(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); return 1; } } while (0)
+
+static char g_dir[] = "/tmp/reprieve-rt-XXXXXX";
+
+static bool rt_groups(void)
+{
+	char mount[OWNGROUP_PATH_MAX], path[OWNGROUP_PATH_MAX + 32];
+	bool v2;
+
+	if (owngroup_mount(mount, sizeof(mount), &v2) < 0 || v2)
+		return false;
+	snprintf(path, sizeof(path), "%s/cpu.rt_runtime_us", mount);
+	return root_exists(AT_FDCWD, path);
+}
+
+static int raised(void)
+{
+	struct rt_report rep;
+	int d = root_open(g_dir);
+	struct rlimit limit;
+
+	rt_raise(d, &rep);
+	REQUIRE(rep.locked == (rep.locked_text[0] == '\0'));
+	REQUIRE(rep.oom == (rep.oom_text[0] == '\0'));
+	REQUIRE((rep.scheduling == RT_FIFO || rep.scheduling == RT_FIFO_BUDGET) == (rep.scheduling_text[0] == '\0'));
+	if (rep.scheduling != RT_FIFO && rep.scheduling != RT_FIFO_BUDGET)
+		return 0;               /* the machine refuses: it said so */
+	REQUIRE(sched_getscheduler(0) == (SCHED_FIFO | SCHED_RESET_ON_FORK));
+	REQUIRE(getrlimit(RLIMIT_RTTIME, &limit) == 0 && limit.rlim_cur == RT_BUDGET);
+	/* A child is ordinary. */
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(sched_getscheduler(0) == SCHED_OTHER ? 0 : 1);
+	waitpid(pid, &status, 0);
+	REQUIRE(status == 0);
+	/* A loop that runs wild is made ordinary and lives. */
+	REQUIRE(!rt_fell_back());
+	struct timespec t0, t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t0);
+	do
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	while ((t.tv_sec - t0.tv_sec) * 1000 + (t.tv_nsec - t0.tv_nsec) / 1000000 < 2000 && sched_getscheduler(0) != SCHED_OTHER);
+	REQUIRE(sched_getscheduler(0) == SCHED_OTHER);
+	REQUIRE(rt_fell_back());
+	REQUIRE(!rt_fell_back());
+	REQUIRE(rt_again() == 0);
+	REQUIRE(rt_restore(d) == 0);
+	return 0;
+}
+
+static void raise_in_place(void **state)
+{
+	assert_int_equal(in_child(raised), 0);
+}
+
+/* In a cgroup below the root of a RT_GROUP_SCHED kernel: budget given, written down;
+ * the process is killed, and another one puts it back. */
+static struct owngroup g_group;
+
+static int raised_in_group(void)
+{
+	struct rt_report rep;
+	int d = root_open(g_dir);
+
+	REQUIRE(owngroup_enter(&g_group) == 0);
+	rt_raise(d, &rep);
+	REQUIRE(rep.scheduling == RT_FIFO_BUDGET);
+	(void)raise(SIGKILL);
+	return 0;
+}
+
+static int budgeted(void)
+{
+	char path[OWNGROUP_PATH_MAX + 32];
+	int d = root_open(g_dir);
+	int64_t v = -2;
+
+	REQUIRE(owngroup_make(&g_group, "reprieve-test-rt", 100) == 0);
+	snprintf(path, sizeof(path), "%s", g_group.path);
+	REQUIRE(root_read_i64(g_group.dirfd, "cpu.rt_runtime_us", &v) == 0 && v == 0);
+	REQUIRE(in_child(raised_in_group) == 100 + SIGKILL);
+	REQUIRE(root_read_i64(g_group.dirfd, "cpu.rt_runtime_us", &v) == 0 && v == RT_RUNTIME_US);
+	REQUIRE(root_exists(d, RT_FILE));
+	REQUIRE(rt_restore(d) == 0);
+	REQUIRE(root_read_i64(g_group.dirfd, "cpu.rt_runtime_us", &v) == 0 && v == 0);
+	REQUIRE(!root_exists(d, RT_FILE));
+	REQUIRE(rt_restore(d) == 0);
+	owngroup_remove(&g_group);
+	REQUIRE(!root_exists(AT_FDCWD, path));
+	return 0;
+}
+
+static void raise_with_budget(void **state)
+{
+	if (geteuid() != 0 || !rt_groups())
+		skip();
+	assert_int_equal(in_child(budgeted), 0);
+}
+
+/* A file that is broken or names what is gone does not stop the restore. */
+static void restore_takes_anything(void **state)
+{
+	static const char text[] = "garbage\n0 /sys/fs/cgroup/cpu/reprieve-no-such/cpu.rt_runtime_us\n\n-1\n";
+	int d = root_open(g_dir);
+
+	assert_int_equal(root_replace_file(d, RT_FILE, text, strlen(text), 0600), 0);
+	assert_int_equal(rt_restore(d), 0);
+	assert_false(root_exists(d, RT_FILE));
+	close(d);
+}
+
+static void own_group(void **state)
+{
+	struct owngroup g = OWNGROUP_INIT;
+	char buf[64];
+	int r;
+
+	owngroup_remove(&g);
+	assert_int_equal(owngroup_enter(&g), -ENOENT);
+	if (geteuid() != 0)
+		skip();
+	r = owngroup_make(&g, "reprieve-test-own", 500);
+	if (r == -EOPNOTSUPP || r == -EROFS || r == -ENOENT)
+		skip();
+	assert_int_equal(r, 0);
+	if (root_exists(g.dirfd, "cpu.shares")) {
+		assert_true(root_read_file(g.dirfd, "cpu.shares", buf, sizeof(buf)) > 0);
+		assert_string_equal(buf, "5120\n");
+	}
+	/* Taken again, and removed with a process still in it. */
+	struct owngroup again;
+
+	assert_int_equal(owngroup_make(&again, "reprieve-test-own", 500), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)owngroup_enter(&g);
+		pause();
+		_exit(0);
+	}
+	for (int i = 0; i < 200; i++) {
+		if (root_read_file(g.dirfd, "cgroup.procs", buf, sizeof(buf)) > 0)
+			break;
+		usleep(10000);
+	}
+	assert_int_equal(atoi(buf), pid);
+	owngroup_remove(&again);
+	assert_int_equal(access(g.path, F_OK), -1);
+	close(g.dirfd);
+	close(g.procs_fd);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static int dropped(void)
+{
+	char *argv[] = { "/bin/true", NULL };
+	char text[4096];
+	int r;
+
+	REQUIRE(sandbox_drop("no-such-user-at-all") == 0);
+	REQUIRE(geteuid() != 0);
+	REQUIRE(setuid(0) < 0);
+	REQUIRE(root_read_file(AT_FDCWD, "/proc/self/status", text, sizeof(text)) > 0);
+	REQUIRE(strstr(text, "CapEff:\t0000000000000000") != NULL && strstr(text, "CapBnd:\t0000000000000000") != NULL);
+	REQUIRE(strstr(text, "NoNewPrivs:\t1") != NULL);
+	r = sandbox_seccomp();
+	if (r == -EOPNOTSUPP)
+		return 0;
+	REQUIRE(r == 0);
+	REQUIRE(execv("/bin/true", argv) < 0 && errno == EPERM);
+	REQUIRE(open("/dev/null", O_RDONLY) >= 0);
+	return 0;
+}
+
+static void sandbox(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(in_child(dropped), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(raise_in_place), cmocka_unit_test(raise_with_budget), cmocka_unit_test(restore_takes_anything),
+		cmocka_unit_test(own_group), cmocka_unit_test(sandbox),
+	};
+	int r;
+
+	if (mkdtemp(g_dir) == NULL)
+		return 1;
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	rmdir(g_dir);
+	return r;
+}
