@@ -123,4 +123,4 @@ install: all
 clean:
 	$(Q)rm -rf $B
 FORCE:
--include $(shell find $B -name '*.d' 2>/dev/null)
+-include $(shell find $B/watchdog $B/tests $B/tools -type f -name '*.d' 2>/dev/null)

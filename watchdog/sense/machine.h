@@ -34,7 +34,10 @@ enum pressure_source machine_pressure(const struct machine *m);
 bool machine_missing(const struct machine *m, struct missing *ret);     /* false: nothing */
 unsigned machine_rows(const struct machine *m);                         /* highest CPU online + 1 */
 
-/* Calm: cpu pressure only, everything else unknown. Window: since the last read
- * of either kind. One file read, nothing else. */
+/* Calm: cpu pressure only, everything else unknown. One file read, nothing else.
+ * Window: since the last read of either kind, or machine_prime(). */
 int machine_read_calm(struct machine *m, usec_t window, struct machine_sample *ret);
+/* Everything. Window: since the last machine_read() or machine_prime(); a calm read
+ * in between makes them disagree, so prime when calm ends. */
+void machine_prime(struct machine *m);
 int machine_read(struct machine *m, usec_t window, struct machine_sample *ret);

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * canary: measures what a login would feel, by being one in small.
+ *
+ * The probe counts a wait when it ends; an sshd that has waited for ten seconds
+ * and still does shows nothing. So a child process, in a cgroup of the standing of
+ * sshd's, is woken now and then and burns a few milliseconds of its own CPU time;
+ * wall time over CPU time is how many times slower than alone it ran, and a turn
+ * under way for long already counts with what it took so far.
+ *
+ * It is a process and not a thread because a v1 cpu cgroup can hold single threads
+ * but a v2 one cannot, and because the guard's own class (real-time) must not leak:
+ * the child sets SCHED_OTHER, nice 0 and all CPUs for itself.
+ *
+ * Both sides share one page. The guard writes a turn's number and wakes the child
+ * (one futex call, never blocks); the child writes when it was done. Times are
+ * CLOCK_MONOTONIC, which both read alike. The child dies with its parent.
+ */
+#include "sense/canary.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/macro.h"
+#include "base/str.h"
+
+#define LATE_FACTOR 4           /* a running turn counts from this many times its CPU time on */
+#define DIR_MAX     768
+#define SPIN        2000        /* steps between two looks at the clock, some microseconds */
+
+/* One page. Each field has one writer; ended is written last. */
+struct page {
+	uint32_t asked;                 /* guard: number of the turn, the futex */
+	uint32_t ended;                 /* child: number of the turn that is over */
+	uint64_t from_us;               /* guard */
+	uint64_t to_us, cpu_us;         /* child */
+};
+
+struct canary {
+	pid_t pid;
+	struct page *page;
+	uint32_t told;                  /* the last turn given out */
+	usec_t cpu;
+	char dir[DIR_MAX];              /* "" = none made */
+};
+
+static usec_t clock_us(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (usec_t)t.tv_sec * USEC_PER_SEC + (usec_t)t.tv_nsec / 1000;
+}
+
+static long futex(uint32_t *at, int op, uint32_t value)
+{
+	return syscall(SYS_futex, at, op, value, NULL, NULL, 0);
+}
+
+static void burn(usec_t cpu)
+{
+	usec_t end = clock_us(CLOCK_THREAD_CPUTIME_ID) + cpu;
+	volatile unsigned i;
+
+	do {
+		for (i = 0; i < SPIN; i++)
+			;
+	} while (clock_us(CLOCK_THREAD_CPUTIME_ID) < end);
+}
+
+static void ordinary_task(void)
+{
+	const struct sched_param none = {};
+	cpu_set_t all;
+
+	memset(&all, 0xff, sizeof(all));
+	(void)sched_setscheduler(0, SCHED_OTHER, &none);
+	(void)setpriority(PRIO_PROCESS, 0, 0);
+	(void)sched_setaffinity(0, sizeof(all), &all);
+}
+
+static void close_all(void)
+{
+	int fd;
+
+	if (syscall(SYS_close_range, 0, ~0U, 0) < 0)
+		for (fd = 0; fd < 1024; fd++)
+			close(fd);
+}
+
+static void __attribute__((noreturn)) child(struct page *page, usec_t cpu, pid_t parent)
+{
+	uint32_t asked, ended = 0;
+	usec_t before;
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(0);
+	prctl(PR_SET_NAME, "reprieve-canary");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_IGN);        /* Ctrl-C is the guard's; we go when it goes */
+	signal(SIGHUP, SIG_IGN);
+	close_all();
+	ordinary_task();
+
+	for (;;) {
+		asked = __atomic_load_n(&page->asked, __ATOMIC_ACQUIRE);
+		if (asked == ended) {
+			futex(&page->asked, FUTEX_WAIT, asked);
+			continue;
+		}
+		before = clock_us(CLOCK_THREAD_CPUTIME_ID);
+		burn(cpu);
+		page->cpu_us = clock_us(CLOCK_THREAD_CPUTIME_ID) - before;
+		page->to_us = clock_us(CLOCK_MONOTONIC);
+		ended = asked;
+		__atomic_store_n(&page->ended, ended, __ATOMIC_RELEASE);
+	}
+}
+
+static int write_file(const char *dir, const char *file, const char *text)
+{
+	char path[DIR_MAX + 32];
+	int fd, r = 0;
+
+	str_format(path, sizeof(path), "%s/%s", dir, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+/* Its own cgroup. The weight is the default anyway where none can be set. */
+static int settle(struct canary *c, const struct canary_config *config)
+{
+	char text[32];
+	int r;
+
+	if (mkdir(config->dir, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if (!str_copy(c->dir, sizeof(c->dir), config->dir))
+		return -ENAMETOOLONG;
+	if (config->weight > 0) {
+		str_format(text, sizeof(text), "%lld", (long long)config->weight * (config->v1 ? 1024 : 100) / 100);
+		(void)write_file(c->dir, config->v1 ? "cpu.shares" : "cpu.weight", text);
+	}
+	str_format(text, sizeof(text), "%d", (int)c->pid);
+	r = write_file(c->dir, "cgroup.procs", text);
+	return r;
+}
+
+struct canary *canary_free(struct canary *c)
+{
+	if (!c)
+		return NULL;
+	if (c->pid > 0) {
+		kill(c->pid, SIGKILL);
+		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (c->dir[0])
+		(void)rmdir(c->dir);
+	if (c->page)
+		munmap(c->page, sizeof(*c->page));
+	free(c);
+	return NULL;
+}
+
+int canary_new(const struct canary_config *config, struct canary **ret)
+{
+	pid_t parent = getpid();
+	struct canary *c;
+	void *m;
+	int r;
+
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->cpu = config->cpu ? config->cpu : CANARY_CPU_DEFAULT;
+	m = mmap(NULL, sizeof(*c->page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (m == MAP_FAILED) {
+		r = -errno;
+		canary_free(c);
+		return r;
+	}
+	c->page = m;
+	c->pid = fork();
+	if (c->pid < 0) {
+		r = -errno;
+		canary_free(c);
+		return r;
+	}
+	if (c->pid == 0)
+		child(c->page, c->cpu, parent);
+	if (config->dir) {
+		r = settle(c, config);
+		if (r < 0) {
+			canary_free(c);
+			return r;
+		}
+	}
+	*ret = c;
+	return 0;
+}
+
+int32_t canary_pid(const struct canary *c)
+{
+	siginfo_t info = {};
+
+	if (c->pid <= 0 || (waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0))
+		return -1;
+	return c->pid;
+}
+
+void canary_start(struct canary *c)
+{
+	struct page *p = c->page;
+
+	if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE) != p->asked)
+		return;
+	p->from_us = clock_us(CLOCK_MONOTONIC);
+	__atomic_store_n(&p->asked, p->asked + 1, __ATOMIC_RELEASE);
+	futex(&p->asked, FUTEX_WAKE, 1);
+}
+
+void canary_read(struct canary *c, struct canary_sample *ret)
+{
+	const struct page *p = c->page;
+	usec_t wall = 0, cpu = c->cpu;
+	bool some = false;
+
+	if (p->asked != c->told) {
+		if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE) == p->asked) {
+			c->told = p->asked;
+			wall = p->to_us > p->from_us ? p->to_us - p->from_us : 0;
+			cpu = p->cpu_us;
+			some = true;
+		} else {
+			wall = clock_us(CLOCK_MONOTONIC) - p->from_us;
+			some = wall > LATE_FACTOR * c->cpu;
+		}
+	}
+	*ret = (struct canary_sample){
+		.cpu_us = (int32_t)MIN(cpu, (usec_t)INT32_MAX),
+		.wall_us = some ? (int32_t)MIN(wall, (usec_t)INT32_MAX) : -1,
+	};
+}
