@@ -191,15 +191,14 @@ int conf_files_find(struct conf_files *list, const char *root, const char *const
 	if (scan_dirs(orphans, root, dirs, "", dot_d, true, trust, errors) < 0)
 		r = -EINVAL;
 	for (i = 0; i < orphans->n; i++) {
-		char main[CONF_NAME_MAX], shown[CONF_NAME_MAX];
+		char main[CONF_NAME_MAX];
 
 		(void)str_copy(main, sizeof(main), orphans->f[i].name);
 		main[strlen(main) - 2] = 0;
 		if (known(mains, 0, main))
 			continue;
 		conf_errors_add(errors, orphans->f[i].path, 0, 0, NULL, NULL, 0,
-				"there is no %s that these drop-ins could change; rename or remove the directory",
-				str_escape(shown, sizeof(shown), main));
+				"there is no %s that these drop-ins could change; rename or remove the directory", main);
 		r = -EINVAL;
 	}
 	return r;

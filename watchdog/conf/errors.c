@@ -22,7 +22,7 @@ void conf_errors_clear(struct conf_errors *errors)
 void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line, unsigned col, const char *key,
 		     const char *line_text, size_t n, const char *format, ...)
 {
-	char plain[CONF_SOURCE_MAX];
+	char plain[CONF_SOURCE_MAX], why[CONF_WHY_MAX];
 	struct conf_error *e;
 	va_list ap;
 	size_t i;
@@ -36,8 +36,9 @@ void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line
 	(void)str_copy(e->file, sizeof(e->file), file);
 	(void)str_escape(e->key, sizeof(e->key), key ? key : "");
 	va_start(ap, format);
-	(void)vsnprintf(e->why, sizeof(e->why), format, ap);
+	(void)vsnprintf(why, sizeof(why), format, ap);
 	va_end(ap);
+	(void)str_escape(e->why, sizeof(e->why), why);
 	if (line_text == NULL)
 		return;
 	n = MIN(n, sizeof(plain) - 1);

@@ -27,8 +27,8 @@ struct conf_errors {
 
 void conf_errors_clear(struct conf_errors *errors);
 
-/* line_text: the raw line (n bytes), NULL where there is none. Names in `format`'s
- * arguments must have gone through str_escape(). */
+/* line_text: the raw line (n bytes), NULL where there is none. What the message comes
+ * to is escaped as a whole. */
 void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line, unsigned col, const char *key,
 		     const char *line_text, size_t n, const char *format, ...) _printf_(8, 9);
 

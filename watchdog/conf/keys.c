@@ -358,18 +358,21 @@ static const struct key_type TYPE_LIST       = { "patterns", list_parse, list_pr
 #define CHECK_PROBE(f)      _Generic(&(f), enum probe_mode *: &TYPE_PROBE)
 #define CHECK_LIST(f)       _Generic(&(f), uint16_t *: &TYPE_LIST)
 
-#define ROW(sec, key, kind, str, member, lo, hi, text) \
+#define ROW_TO(sec, key, kind, str, member, last, lo, hi, text) \
 	{ SECTION_##sec, key, CHECK_##kind(((str *)0)->member), offsetof(str, member), \
+	  offsetof(str, last) + sizeof(((str *)0)->last) - offsetof(str, member), \
 	  __builtin_types_compatible_p(str, struct guard_settings), _MATCH_MAX, lo, hi, text }
+#define ROW(sec, key, kind, str, member, lo, hi, text) ROW_TO(sec, key, kind, str, member, member, lo, hi, text)
 #define MATCH(sec, key, kind, text) \
 	{ SECTION_##sec, key, CHECK_LIST(((struct policy *)0)->glob_first), offsetof(struct policy, glob_first), \
-	  false, kind, 0, 0, text }
+	  0, false, kind, 0, 0, text }
 #define MATCHES(sec) \
 	MATCH(sec, "Units", MATCH_UNITS, "systemd units, such as nginx or backup-*.service."), \
 	MATCH(sec, "Containers", MATCH_CONTAINERS, "Containers by name (Docker, containerd, podman), such as report-*."), \
 	MATCH(sec, "Cgroups", MATCH_CGROUPS, "Cgroups by path from the root of the hierarchy, such as /system.slice/batch-*; * also matches /."), \
 	MATCH(sec, "Processes", MATCH_PROCESSES, "The cgroups in which processes of this name run (as ps -o comm shows it)."), \
-	MATCH(sec, "Users", MATCH_USERS, "Sessions and user services of these users: names, or numbers with * and ?.")
+	MATCH(sec, "Users", MATCH_USERS, "Sessions and user services of these users: names, or numbers with * and ?."), \
+	MATCH(sec, "Except", MATCH_EXCEPT, "Takes away from what the keys above name: paths, or names of units and containers.")
 
 #define MS USEC_PER_MSEC
 #define S  USEC_PER_SEC
@@ -408,7 +411,7 @@ const struct key KEYS[] = {
 	    "Protects a cgroup only for so long after it was made: a login session, since a runaway may have been started in one."),
 
 	MATCHES(THROTTLE),
-	ROW(THROTTLE, "When", WHEN, struct policy, wait, 100, 9900,
+	ROW_TO(THROTTLE, "When", WHEN, struct policy, wait, wait_for, 100, 9900,
 	    "Of the CPU time that protected tasks wanted, the part they waited for others: wait > 20% for 300ms. "
 	    "50% is one equal neighbour, 75% (the default, for 100ms) four times slower, 98% as good as dead."),
 	ROW(THROTTLE, "MinShare", SHARE, struct policy, min_share, 100, 9000,
@@ -430,6 +433,7 @@ const struct key KEYS[] = {
 
 const size_t KEYS_N = ELEMENTSOF(KEYS);
 _Static_assert(ELEMENTSOF(KEYS) <= KEYS_MAX, "KEYS_MAX");
+_Static_assert(offsetof(struct policy, wait_for) == offsetof(struct policy, wait) + sizeof(usec_t), "When= is one piece");
 
 static const char *const SECTIONS[_SECTION_MAX] = { "Relief", "Protect", "Throttle", "Endpoint" };
 

@@ -38,6 +38,7 @@ struct key {
 	const char *name;
 	const struct key_type *type;
 	size_t offset;                  /* in struct policy; for [Relief] in struct settings or guard_settings */
+	size_t size;                    /* bytes there that are the key's, to put a default back */
 	bool guard;                     /* the latter */
 	enum match_kind match;          /* lists */
 	uint64_t min, max;              /* accepted range of a number */

@@ -171,7 +171,8 @@ static const char *settings_check(const struct settings *s)
 	return NULL;
 }
 
-static const char *policy_check(const struct policy *p)
+/* `named`: patterns but Except=. */
+static const char *policy_check(const struct policy *p, unsigned named)
 {
 	if (!is_name(p->name))
 		return "a section's name is made of letters, digits and - _ . @";
@@ -179,7 +180,7 @@ static const char *policy_check(const struct policy *p)
 	case POLICY_PROTECT:
 		if ((unsigned)p->as >= IMPORTANCE_NONE)
 			return "As must be login, database, health or system";
-		if (p->glob_n == 0)
+		if (named == 0)
 			return "it protects nothing; name something with Units=, Containers=, Cgroups=, Processes= or Users=";
 		if (p->weight != -1 && !BETWEEN(p->weight, 100, 10000))
 			return "Weight must be from 100 (the default of every cgroup) to 10000";
@@ -187,7 +188,7 @@ static const char *policy_check(const struct policy *p)
 			return "Young must be from 1s to 1d";
 		return NULL;
 	case POLICY_THROTTLE:
-		if (p->glob_n == 0)
+		if (named == 0)
 			return "it may squeeze nothing; name something with Units=, Containers=, Cgroups=, Processes= or Users=; "
 			       "Cgroups=* is everything that is not protected";
 		if (!BETWEEN(p->wait, 100, 9900))
@@ -237,19 +238,23 @@ int policy_validate(const struct policy_set *set, int *ret_index, char *ret_why,
 	for (i = 0; i < set->n_policies; i++) {
 		const struct policy *p = &set->policies[i];
 
-		why = policy_check(p);
-		if (why != NULL)
-			goto bad;
+		unsigned named = 0;
+
 		if (p->glob_first != globs || p->glob_n > set->n_globs - globs) {
 			why = "its patterns are not its own";
 			goto bad;
 		}
 		globs += p->glob_n;
-		for (j = p->glob_first; j < p->glob_first + p->glob_n; j++)
+		for (j = p->glob_first; j < p->glob_first + p->glob_n; j++) {
 			if (set->globs[j].kind >= _MATCH_MAX || !is_text(set->globs[j].text, GLOB_TEXT_MAX, false)) {
 				why = "a pattern is empty, too long or has a space in it";
 				goto bad;
 			}
+			named += set->globs[j].kind != MATCH_EXCEPT;
+		}
+		why = policy_check(p, named);
+		if (why != NULL)
+			goto bad;
 		if (p->kind == POLICY_ENDPOINT && ++endpoints > MAX_ENDPOINTS) {
 			why = "there are more than 4 [Endpoint] sections";
 			goto bad;
@@ -381,6 +386,8 @@ static bool glob_names(const struct glob *glob, const struct group_info *info, c
 			return true;
 		(void)str_format(uid, sizeof(uid), "%u", (unsigned)info->uid);
 		return glob_match(glob->text, uid);
+	case MATCH_EXCEPT:
+		return glob_match(glob->text, info->path) || unit_match(glob->text, info->name) || unit_match(glob->text, last);
 	case _MATCH_MAX:
 		break;
 	}
@@ -390,6 +397,7 @@ static bool glob_names(const struct glob *glob, const struct group_info *info, c
 bool policy_matches(const struct policy_set *set, const struct policy *p, const struct group_info *info, usec_t now)
 {
 	const char *last = strrchr(info->path, '/');
+	bool named = false;
 	uint16_t i;
 
 	/* A cgroup of unknown age is not young: what Young= grants is an exception. */
@@ -397,10 +405,16 @@ bool policy_matches(const struct policy_set *set, const struct policy *p, const 
 	    (info->born == 0 || (now > info->born && now - info->born >= p->for_first)))
 		return false;
 	last = last ? last + 1 : info->path;
-	for (i = 0; i < p->glob_n; i++)
-		if (glob_names(&set->globs[p->glob_first + i], info, last))
-			return true;
-	return false;
+	for (i = 0; i < p->glob_n; i++) {
+		const struct glob *glob = &set->globs[p->glob_first + i];
+
+		if ((named && glob->kind != MATCH_EXCEPT) || !glob_names(glob, info, last))
+			continue;
+		if (glob->kind == MATCH_EXCEPT)
+			return false;
+		named = true;
+	}
+	return named;
 }
 
 const char *mode_to_string(enum mode mode)

@@ -38,7 +38,8 @@ enum importance {
 	_IMPORTANCE_MAX
 };
 
-enum match_kind { MATCH_UNITS, MATCH_CONTAINERS, MATCH_CGROUPS, MATCH_PROCESSES, MATCH_USERS, _MATCH_MAX };
+/* EXCEPT takes away from what the others name. */
+enum match_kind { MATCH_UNITS, MATCH_CONTAINERS, MATCH_CGROUPS, MATCH_PROCESSES, MATCH_USERS, MATCH_EXCEPT, _MATCH_MAX };
 
 struct glob {
 	uint8_t kind;           /* enum match_kind */
@@ -108,7 +109,8 @@ bool glob_match(const char *pattern, const char *text);
 
 /* Does the policy name this cgroup? Units= and Containers= match info->name or the
  * last component of the path, Cgroups= the path, Processes= any of procs, Users= the
- * uid or "root". `now` counts for Young=. */
+ * uid or "root"; what Except= matches (a path, or a name) is not named. `now` counts
+ * for Young=; a cgroup of unknown age is not young. */
 bool policy_matches(const struct policy_set *set, const struct policy *p, const struct group_info *info, usec_t now);
 
 const char *mode_to_string(enum mode);
