@@ -265,8 +265,9 @@ class Postgres(Load):
     UNIT = "postgresql@15-main.service"
     CGROUP = f"{SYSTEM}/system-postgresql.slice/{UNIT}"
     LOOP = "DO $$ BEGIN LOOP END LOOP; END $$"
+    WORK = "SELECT sum(i) FROM generate_series(1, 400000) i"
 
-    def __init__(self, n):
+    def __init__(self, n=48):
         super().__init__("postgres")
         self.cgroups = [self.CGROUP]
         self.n = n
@@ -298,16 +299,16 @@ class Postgres(Load):
         out = []
         for pid in read(self.CGROUP + "/cgroup.procs").split():
             with contextlib.suppress(OSError):
-                if " DO" in read(f"/proc/{pid}/cmdline").replace("\0", " "):
+                if comm(pid) == "postgres" and " DO" in read(f"/proc/{pid}/cmdline").replace("\0", " "):
                     out.append(int(pid))
         return out
 
     pids = backends
 
     def query(self, cut):
-        """Seconds of one connection and SELECT, or None when cut off."""
+        """Seconds of one connection and a query with work, or None when cut off."""
         began = time.monotonic()
-        p = self._psql("SELECT 1")
+        p = self._psql(self.WORK)
         try:
             return time.monotonic() - began if p.wait(cut) == 0 else None
         except subprocess.TimeoutExpired:
@@ -479,9 +480,11 @@ class Guard:
     ETC = "/etc/reprieve"
 
     def configure(self, mode, settings="", policies=None):
-        shutil.rmtree(self.ETC + "/policies", ignore_errors=True)
+        """mode None: no configuration at all, as after installation."""
+        shutil.rmtree(self.ETC, ignore_errors=True)
         os.makedirs(self.ETC + "/policies")
-        write(self.ETC + "/reprieve.conf", f"[Relief]\nMode={mode}\n{settings}")
+        if mode:
+            write(self.ETC + "/reprieve.conf", f"[Relief]\nMode={mode}\n{settings}")
         for name, text in (policies or {}).items():
             write(f"{self.ETC}/policies/{name}.policy", text)
 
@@ -550,6 +553,7 @@ class Context:
     def __init__(self):
         self.logins = Logins()
         self.guard = Guard()
+        self.shown = set()  # runaways whose harm was shown
 
 
 class Test:
