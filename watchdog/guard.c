@@ -22,7 +22,7 @@
 
 #include "base/macro.h"
 #include "base/str.h"
-#include "conf/load.h"
+#include "conf/policies.h"
 #include "ctl/driver.h"
 #include "ctl/requests.h"
 #include "sys/log.h"
@@ -52,7 +52,6 @@ static struct guard {
 	struct policy_set sets[2];      /* the one in force, and the one being loaded */
 	unsigned set;
 	struct guard_settings settings;
-	struct conf_errors errors;
 	struct loop_timer watchdog, probe_rt;
 	int rundir_fd;
 } guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT, .probe_rt = LOOP_TIMER_INIT };
@@ -66,22 +65,27 @@ static void say(void *data, const char *line)
 static int load(struct guard *g)
 {
 	struct policy_set *set = &g->sets[!g->set];
+	struct conf *conf = conf_new();
 	char text[1024];
-	int r;
+	int r = -ENOMEM;
 
-	r = conf_load(g->o.root, set, &g->settings, &g->errors);
-	for (unsigned i = 0; r < 0 && i < g->errors.n; i++)
-		log_error("%s", conf_error_format(&g->errors.e[i], text, sizeof(text)));
-	if (r < 0) {
-		conf_error_format(&g->errors.e[0], text, sizeof(text));
-		str_escape(g->driver.facts.config_error, sizeof(g->driver.facts.config_error), text);
+	if (conf == NULL)
 		return r;
+	r = conf_load(conf, g->o.root, set, &g->settings);
+	if (r < 0) {
+		const struct conf_errors *e = conf_errors(conf);
+
+		for (unsigned i = 0; i < e->n; i++)
+			log_error("%s", conf_error_format(&e->e[i], text, sizeof(text)));
+		str_escape(g->driver.facts.config_error, sizeof(g->driver.facts.config_error), e->n ? conf_error_format(&e->e[0], text, sizeof(text)) : strerror(-r));
+	} else {
+		g->driver.facts.config_error[0] = '\0';
+		if (g->o.mode >= 0)
+			set->settings.mode = (enum mode)g->o.mode;
+		g->set = !g->set;
 	}
-	g->driver.facts.config_error[0] = '\0';
-	if (g->o.mode >= 0)
-		set->settings.mode = (enum mode)g->o.mode;
-	g->set = !g->set;
-	return 0;
+	conf_free(conf);
+	return r;
 }
 
 static int on_signal(struct loop *l, int signo, void *data)
@@ -258,15 +262,13 @@ static int wire_up(struct guard *g)
 	bool systemd = access("/run/systemd/system", F_OK) == 0, service = getenv("NOTIFY_SOCKET") != NULL;
 	struct driver_config config;
 	sigset_t signals;
-	bool refused;
 	int r;
 
-	refused = load(g) < 0;
-	if (refused) {
-		log_error("the configuration is refused; only observing, by the shipped policies, until it is mended (then: systemctl reload reprieve)");
-		g->o.mode = MODE_OBSERVE;
-		conf_load_shipped(g->o.root, &g->sets[0], &g->settings);
+	if (load(g) < 0) {
+		log_error("the configuration is refused; only observing, without policies, until it is mended (then: systemctl reload reprieve)");
+		g->sets[0] = (struct policy_set){ .settings = SETTINGS_DEFAULT };
 		g->sets[0].settings.mode = MODE_OBSERVE;
+		g->settings = GUARD_SETTINGS_DEFAULT;
 		g->set = 0;
 	}
 	r = open_rundir(g);

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* policy_cmd: `reprieve policy …`, without a guard.
+ *
+ * `check` answers three questions: is it accepted, what will it do, and to whom of
+ * what is on this machine now. The last one is asked of the real cgroup tree, by the
+ * same matcher that the guard uses; Processes= need the guard's steward and are said
+ * as such. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "conf/format.h"
+#include "conf/keys.h"
+#include "conf/policies.h"
+#include "ctl/policy_cmd.h"
+#include "sense/cgroups.h"
+#include "sys/loop.h"
+
+#define NAMES_SHOWN 3
+#define OUTPUT_MAX  (256 * 1024)
+
+static void cleanup_conf(struct conf **c)
+{
+	*c = conf_free(*c);
+}
+
+static void cleanup_cgroups(struct cgroups **c)
+{
+	*c = *c ? cgroups_free(*c) : NULL;
+}
+
+static int refuse(struct conf *c, bool json)
+{
+	_cleanup_(cleanup_free) char *text = malloc(OUTPUT_MAX);
+	const struct conf_errors *errors = conf_errors(c);
+	const char *out;
+	char line[1024];
+	struct json j;
+
+	if (text == NULL)
+		return EXIT_FAILURE;
+	if (!json) {
+		fprintf(stderr, "%s\nrefused: %u mistakes; the guard keeps what it has\n", conf_errors_text(c, text, OUTPUT_MAX), errors->n + errors->more);
+		return EX_CONFIG;
+	}
+	json_init(&j, text, OUTPUT_MAX);
+	json_begin_object(&j);
+	json_kint(&j, "schema", 1);
+	json_kbool(&j, "accepted", false);
+	json_key(&j, "errors");
+	json_begin_array(&j);
+	for (unsigned i = 0; i < errors->n; i++) {
+		json_begin_object(&j);
+		json_kstring(&j, "file", errors->e[i].file);
+		json_kuint(&j, "line", errors->e[i].line);
+		json_kuint(&j, "column", errors->e[i].col);
+		json_kstring(&j, "key", errors->e[i].key);
+		json_kstring(&j, "why", errors->e[i].why);
+		json_kstring(&j, "text", conf_error_format(&errors->e[i], line, sizeof(line)));
+		json_end_object(&j);
+	}
+	json_end_array(&j);
+	json_end_object(&j);
+	if (json_finish(&j, &out) == 0)
+		puts(out);
+	return EX_CONFIG;
+}
+
+/* How many cgroups of this machine a policy names now, and the first few of them. */
+static unsigned match_now(struct cgroups *tree, const struct policy_set *set, const struct policy *p, const char *names[NAMES_SHOWN])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; tree != NULL && i < CGROUPS_MAX; i++) {
+		const struct group_info *g = cgroups_at(tree, i);
+
+		if (g != NULL && !(g->flags & GROUP_IS_ROOT) && policy_matches(set, p, g, loop_clock())) {
+			if (n < NAMES_SHOWN)
+				names[n] = g->name;
+			n++;
+		}
+	}
+	return n;
+}
+
+static void describe(const struct policy_set *set, const struct policy *p, struct cgroups *tree)
+{
+	const char *names[NAMES_SHOWN] = { 0 };
+	char a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX], c[UNITS_TEXT_MAX], d[UNITS_TEXT_MAX], name[NAME_TEXT_MAX * 4];
+	unsigned n = match_now(tree, set, p, names);
+
+	str_escape(name, sizeof(name), p->name);
+	switch (p->kind) {
+	case POLICY_PROTECT:
+		printf("protect %s as %s%s: never throttled, frozen or killed", name, importance_to_string(p->as), p->for_first != USEC_INFINITY ? " while young" : "");
+		break;
+	case POLICY_THROTTLE:
+		printf("throttle %s: when protected tasks wait more than %s for %s, up to the rung \"%s\", together never below %s, for at most %s", name,
+		       units_format_permyriad(p->wait, a), units_format_usec(p->wait_for, b), rung_to_string(p->most), units_format_permyriad(p->min_share, c),
+		       units_format_usec(p->at_most, d));
+		break;
+	case POLICY_ENDPOINT:
+		str_escape(name, sizeof(name), p->url);
+		printf("endpoint %s: good when it answers within %s", name, units_format_usec(p->good, a));
+		break;
+	}
+	printf("; %u cgroups match now", n);
+	for (unsigned i = 0; i < n && i < NAMES_SHOWN; i++) {
+		char text[GROUP_NAME_MAX * 4];
+
+		printf("%s%s", i ? ", " : ": ", str_escape(text, sizeof(text), names[i]));
+	}
+	printf("%s\n", n > NAMES_SHOWN ? ", ..." : "");
+}
+
+int policy_check(const char *root, bool json)
+{
+	static struct policy_set set;
+	_cleanup_(cleanup_conf) struct conf *conf = conf_new();
+	_cleanup_(cleanup_cgroups) struct cgroups *tree = NULL;
+	struct cgroups_config config = { .root = "" };
+	struct guard_settings guard;
+	unsigned throttles = 0;
+
+	if (conf == NULL)
+		return EXIT_FAILURE;
+	if (conf_load(conf, root, &set, &guard) < 0)
+		return refuse(conf, json);
+	for (unsigned i = 0; i < set.n_policies; i++)
+		throttles += set.policies[i].kind == POLICY_THROTTLE;
+	if (json) {
+		printf("{\"schema\":1,\"accepted\":true,\"files\":%u,\"policies\":%u,\"mode\":\"%s\"}\n", conf_n_files(conf), set.n_policies, mode_to_string(set.settings.mode));
+		return throttles == 0 && set.settings.mode == MODE_ENFORCE;
+	}
+	if (cgroups_new(&config, &tree) == 0)
+		(void)cgroups_scan(tree);
+	printf("mode %s; %u files, %u sections\n", mode_to_string(set.settings.mode), conf_n_files(conf), set.n_policies);
+	for (unsigned i = 0; i < set.n_policies; i++)
+		describe(&set, &set.policies[i], tree);
+	puts("Processes= are found by the running guard and are not counted here.");
+	if (throttles == 0 && set.settings.mode == MODE_ENFORCE) {
+		puts("accepted, but no [Throttle] is left, so nothing would ever be squeezed");
+		return EXIT_FAILURE;
+	}
+	puts("accepted");
+	return 0;
+}
+
+int policy_cat(const char *root, const char *name, bool json)
+{
+	static struct policy_set set;
+	_cleanup_(cleanup_conf) struct conf *conf = conf_new();
+	_cleanup_(cleanup_free) char *text = malloc(OUTPUT_MAX), *quoted = malloc(2 * OUTPUT_MAX);
+	struct guard_settings guard;
+	const char *out;
+	struct json j;
+	int r;
+
+	if (conf == NULL || text == NULL || quoted == NULL)
+		return EXIT_FAILURE;
+	if (conf_load(conf, root, &set, &guard) < 0)
+		return refuse(conf, json);
+	r = conf_cat(conf, name, text, OUTPUT_MAX);
+	if (r < 0) {
+		fprintf(stderr, "reprieve: %s; `reprieve policy cat` without a name shows all\n", r == -ENOENT ? "there is no section or file of that name" : strerror(-r));
+		return EXIT_FAILURE;
+	}
+	if (!json) {
+		fputs(text, stdout);
+		return 0;
+	}
+	json_init(&j, quoted, 2 * OUTPUT_MAX);
+	json_begin_object(&j);
+	json_kint(&j, "schema", 1);
+	json_kstring(&j, "text", text);
+	json_end_object(&j);
+	r = json_finish(&j, &out);
+	if (r == 0)
+		puts(out);
+	return r < 0 ? EXIT_FAILURE : 0;
+}
+
+int policy_keys(bool json)
+{
+	static char text[32 * 1024];
+
+	for (int s = 0; s < _SECTION_MAX; s++)
+		printf("[%s]\n%s\n", section_to_string((enum section)s), keys_document((enum section)s, text, sizeof(text)));
+	return 0;
+}
