@@ -395,6 +395,8 @@ int journal_add(struct journal *j, const struct journal_record *record, const ch
 	memset(&slot, 0, sizeof(slot));
 	slot.record = *record;
 	str_copy(slot.path, sizeof(slot.path), path);
+	for (const char *p = path; *p != '\0'; p++)
+		slot.record.depth += *p == '/';
 	slot.record.boot[0] = j->boot[0];
 	slot.record.boot[1] = j->boot[1];
 	slot.record.path_sum = journal_sum(slot.path, sizeof(slot.path));

@@ -58,7 +58,7 @@ struct journal_record {
 	uint64_t inode;                 /* of `path` in the tree below */
 	uint8_t kind, tree, verb;       /* verb: whose squeeze it is, for the mask of a release */
 	uint8_t busy;                   /* between two writes: any of original, ours, previous may be found */
-	uint32_t reserved;
+	uint32_t depth;                 /* components of the path: parents first on v1 */
 	union {
 		struct {
 			struct journal_values original, ours, previous;

@@ -275,7 +275,6 @@ static int kill_all(const struct place *p)
 
 int throttle_kill(const struct place *p, const struct place *frozen, unsigned *ret_n)
 {
-	static const struct journal_values off, on = { .v = { 1 } };
 	usec_t until = tree_clock() + THROTTLE_KILL_WAIT;
 	unsigned n = 0;
 	int64_t count;
@@ -290,11 +289,7 @@ int throttle_kill(const struct place *p, const struct place *frozen, unsigned *r
 			*ret_n = n;
 		return r;
 	}
-	if (frozen == NULL && p->v2)
-		frozen = p;
-	/* Where it cannot be held, it is a race against its forks, and rounds win it mostly. */
-	if (frozen != NULL)
-		(void)throttle_write(frozen, JOURNAL_FREEZE, &off, &on);
+	/* Where it could not be frozen, it is a race against its forks, and rounds win it mostly. */
 	do {
 		r = kill_all(p);
 		n += r > 0 ? (unsigned)r : 0;
