@@ -133,7 +133,7 @@ static void answer(int fd) {
 
 static void *serve(void *arg) {
 	for (;;) {
-		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		int fd = accept(listener, NULL, NULL);
 
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE)
