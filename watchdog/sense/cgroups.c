@@ -440,12 +440,35 @@ static int learn_path(struct cgroups *c, char *path, uint64_t id)
 	}
 }
 
-int cgroups_learn(struct cgroups *c, uint64_t id)
+/* A directory by its id; fd or -errno. */
+static int open_id(const struct cgroups *c, uint64_t id)
 {
 	struct {
 		struct file_handle h;
 		uint64_t id;
 	} handle = { .h = { .handle_bytes = sizeof(uint64_t), .handle_type = HANDLE_KERNFS } };
+	int fd;
+
+	memcpy(handle.h.f_handle, &id, sizeof(id));
+	fd = open_by_handle_at(c->trees.measure, &handle.h, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+bool cgroups_handles(const struct cgroups *c)
+{
+	struct stat st;
+	int fd;
+
+	if (!c->prefix[0] || fstat(c->trees.measure, &st) < 0)
+		return false;
+	fd = open_id(c, st.st_ino);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+int cgroups_learn(struct cgroups *c, uint64_t id)
+{
 	char link[32], path[LINK_MAX_];
 	size_t n = strlen(c->prefix);
 	ssize_t got;
@@ -453,10 +476,9 @@ int cgroups_learn(struct cgroups *c, uint64_t id)
 
 	if (cgroups_index(c, id) != NONE)
 		return 0;
-	memcpy(handle.h.f_handle, &id, sizeof(id));
-	fd = open_by_handle_at(c->trees.measure, &handle.h, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = open_id(c, id);
 	if (fd < 0)
-		return errno == ENOENT ? -ESTALE : -errno;
+		return fd == -ENOENT ? -ESTALE : fd;
 	str_format(link, sizeof(link), "/proc/self/fd/%d", fd);
 	got = readlink(link, path, sizeof(path) - 1);
 	close(fd);

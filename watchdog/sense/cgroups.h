@@ -44,6 +44,7 @@ void cgroups_step(struct cgroups *c, usec_t budget);
  * CAP_DAC_READ_SEARCH. 0; -ESTALE: there is no such cgroup (any more); -EPERM,
  * -EOPNOTSUPP: no handles here, the walk finds it later; -ENOSPC. */
 int cgroups_learn(struct cgroups *c, uint64_t id);
+bool cgroups_handles(const struct cgroups *c);  /* does it work here? */
 
 /* Is it still there? Forgets it (gone is called) and gives false if not. */
 bool cgroups_check(struct cgroups *c, uint64_t id);

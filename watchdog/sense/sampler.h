@@ -17,6 +17,7 @@
 #define SAMPLER_LEARN_BUDGET  700               /* µs of a tick for cgroups not known yet */
 #define SAMPLER_STEP_BUDGET   150               /* µs of an alarm tick for the walk */
 #define SAMPLER_CALM_EVERY    USEC_PER_SEC      /* between steps of the walk in calm */
+#define SAMPLER_TICK_WITHOUT  (250 * USEC_PER_MSEC) /* the alarm tick where there is no probe */
 #define SAMPLER_CANARY_EVERY  USEC_PER_SEC      /* between turns of the canary */
 
 enum sampler_probe { SAMPLER_PROBE_AUTO, SAMPLER_PROBE_ALWAYS, SAMPLER_PROBE_NEVER };
@@ -25,6 +26,7 @@ struct sampler_config {
 	const char *root;               /* "" or a directory that stands for / */
 	enum sampler_probe probe;
 	struct canary *canary;          /* the caller's; NULL: none */
+	const char *self[2];            /* cgroup paths of ours besides the one we run in (the canary's); NULL: none */
 	cgroups_changed_t changed;      /* called from sampler_new() and every read, before it returns */
 	cgroups_gone_t gone;
 	void *userdata;
@@ -46,11 +48,13 @@ void sampler_protect(struct sampler *s, const uint64_t *ids, unsigned n);
 
 /* One PSI read. ret->n_groups is 0, all but the pressure is unknown. */
 int sampler_calm(struct sampler *s, usec_t now, struct snapshot *ret);
-/* Everything that is wanted. The first one after SENSE_PROBE was wanted has the
- * window since then. 0 or -errno. */
+/* Everything that is wanted. The first one after SENSE_ALARM or SENSE_PROBE was
+ * newly wanted has the window since then. Only cgroups that `changed` has told are
+ * in it by id; the rest is GROUP_OTHER. 0 or -errno. */
 int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret);
 
 struct cgroups *sampler_cgroups(struct sampler *s);
 bool sampler_probed(const struct sampler *s);           /* the probe is loaded */
 enum pressure_source sampler_pressure(const struct sampler *s);
+usec_t sampler_tick(const struct sampler *s, usec_t alarm_tick);        /* the tick to use in alarm */
 unsigned sampler_missing(const struct sampler *s, const struct missing **ret);  /* count; the array is ours */

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpustat: the fallback where the probe cannot be loaded.
+ *
+ * cpu.stat is on every v2 cgroup, the controller on or not; cpuacct.usage on v1.
+ * Both count the subtree, while a snapshot wants what a cgroup's own tasks did, so
+ * a child's growth is taken off its parent's. The files are read one after the
+ * other: what a child did between the two reads would be taken off unseen, hence
+ * parents are read after children where the order of the table allows it (children
+ * are added later, and it is read from the end), and a negative rest is nothing.
+ */
+#include "sense/cpustat.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/macro.h"
+#include "sense/cgfile.h"
+
+struct file {
+	uint64_t id;
+	int fd;
+	bool primed;
+	uint64_t last_us;
+	int64_t grown_us;
+};
+
+struct cpustat {
+	const struct cgroups *cgroups;
+	bool v2;
+	unsigned open;
+	struct file files[CGROUPS_MAX];         /* by index of the cgroup table */
+};
+
+struct cpustat *cpustat_new(const struct cgroups *c)
+{
+	struct cpustat *s = calloc(1, sizeof(*s));
+	struct rlimit l;
+	unsigned i;
+
+	if (!s)
+		return NULL;
+	s->cgroups = c;
+	s->v2 = cgroups_mounts(c)->layout == MOUNTS_V2;
+	for (i = 0; i < CGROUPS_MAX; i++)
+		s->files[i].fd = -1;
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < CPUSTAT_FDS + 512) {
+		l.rlim_cur = MIN(l.rlim_max, (rlim_t)CPUSTAT_FDS + 512);
+		(void)setrlimit(RLIMIT_NOFILE, &l);
+	}
+	return s;
+}
+
+static void close_file(struct cpustat *s, struct file *f)
+{
+	if (f->fd >= 0) {
+		close(f->fd);
+		s->open--;
+	}
+	*f = (struct file){ .fd = -1 };
+}
+
+struct cpustat *cpustat_free(struct cpustat *s)
+{
+	unsigned i;
+
+	if (!s)
+		return NULL;
+	for (i = 0; i < CGROUPS_MAX; i++)
+		close_file(s, &s->files[i]);
+	free(s);
+	return NULL;
+}
+
+static void open_file(struct cpustat *s, struct file *f, uint64_t id)
+{
+	int fd = cgroups_open_file(s->cgroups, id, CGROUPS_TREE_CPUACCT, s->v2 ? "cpu.stat" : "cpuacct.usage");
+
+	*f = (struct file){ .id = id, .fd = fd < 0 ? -1 : fd };        /* what failed is not tried again */
+	if (fd < 0)
+		return;
+	s->open++;
+}
+
+static void read_file(struct cpustat *s, struct file *f)
+{
+	char buf[1024];
+	uint64_t us;
+	int r;
+
+	f->grown_us = 0;
+	r = cgfile_pread(f->fd, buf, sizeof(buf));
+	if (r < 0) {
+		close_file(s, f);
+		return;
+	}
+	r = s->v2 ? cgfile_parse_key(buf, "usage_usec", &us) : cgfile_parse_u64(buf, &us);
+	if (r < 0)
+		return;
+	if (!s->v2)
+		us /= 1000;
+	if (f->primed && us > f->last_us)
+		f->grown_us = (int64_t)(us - f->last_us);
+	f->last_us = us;
+	f->primed = true;
+}
+
+void cpustat_read(struct cpustat *s, struct gather *g)
+{
+	const struct group_info *info;
+	unsigned i, opened = 0;
+	int64_t grown;
+	int parent;
+
+	for (i = CGROUPS_MAX; i-- > 0;) {
+		struct file *f = &s->files[i];
+
+		info = cgroups_at(s->cgroups, i);
+		if (f->fd >= 0 && (!info || info->id != f->id))
+			close_file(s, f);
+		if (info && f->id != info->id && s->open < CPUSTAT_FDS && opened < CPUSTAT_OPEN) {
+			open_file(s, f, info->id);
+			opened++;
+		}
+		if (f->fd >= 0)
+			read_file(s, f);
+	}
+	for (i = 0; g && i < CGROUPS_MAX; i++) {
+		info = cgroups_at(s->cgroups, i);
+		if (!info || s->files[i].fd < 0 || s->files[i].grown_us <= 0)
+			continue;
+		gather_add_run(g, info->id, (uint64_t)s->files[i].grown_us);
+	}
+	for (i = 0; g && i < CGROUPS_MAX; i++) {
+		info = cgroups_at(s->cgroups, i);
+		if (!info || s->files[i].fd < 0)
+			continue;
+		grown = s->files[i].grown_us;
+		parent = grown > 0 ? cgroups_index(s->cgroups, info->parent) : -1;
+		if (parent >= 0 && s->files[parent].fd >= 0)
+			gather_take_run(g, info->parent, (uint64_t)grown);
+	}
+}
