@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/macro.h"
 #include "base/str.h"
 #include "conf/policies.h"
@@ -355,7 +356,7 @@ static void take_down(struct guard *g)
 	g->act = act_free(g->act);
 	if (g->rundir_fd >= 0) {
 		(void)rt_restore(g->rundir_fd);
-		root_close(&g->rundir_fd);
+		cleanup_close(&g->rundir_fd);
 	}
 }
 
