@@ -157,7 +157,7 @@ static int when_parse(const struct key *key, const char *value, void *field, str
 	s += n;
 	s += strspn(s, " \t");
 	if (*s != 0) {
-		if (memcmp(s, "for", strnlen(s, 3)) != 0 || !str_is_space(s[3]))
+		if (!str_starts(s, "for") || !str_is_space(s[3]))
 			return wrong(e, (size_t)(s - value), s, "is not understood; %s", form);
 		s += 3;
 		s += strspn(s, " \t");
@@ -470,7 +470,7 @@ static int user_find(const char *root, const char *name, char *ret_uid, size_t s
 	char path[512], line[1024];
 	size_t n = strlen(name);
 
-	if (!str_format(path, sizeof(path), "%s/etc/passwd", root))
+	if (strchr(name, ':') != NULL || !str_format(path, sizeof(path), "%s/etc/passwd", root))
 		return -ENOENT;
 	f = fopen(path, "re");
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
