@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guard: what surrounds the engine
+ *
+ * It ticks, tells of cgroups, carries actions out on the model and brings each
+ * result back exactly once: writes at once, the steward's ranking and the health
+ * check after a while, what got lost as timed out at its deadline. Faults come
+ * from the dice: a write that fails, a steward that hangs, a cgroup that is gone
+ * between decision and write, another writer, a suspended machine. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/explain.h"
+#include "sim.h"
+
+static void note(struct sim *s, uint64_t v)
+{
+	s->hash = (s->hash ^ v) * UINT64_C(0x100000001b3);
+	s->hash ^= s->hash >> 29;
+}
+
+static void queue(struct sim *s, usec_t due, const struct action *a, const struct task_ref *tasks)
+{
+	int slot = s->n_pending, at;
+	bool used[SIM_PENDING] = { false };
+
+	if (s->n_pending == SIM_PENDING) {
+		check_fail(s, "more than %d actions without a result", SIM_PENDING);
+		return;
+	}
+	for (int i = 0; i < s->n_pending; i++)
+		used[s->order[i]] = true;
+	for (slot = 0; used[slot]; slot++)
+		;
+	s->pending[slot] = (struct pending) { .due = due, .action = *a };
+	if (a->n_tasks && tasks) {
+		s->pending[slot].tasks = malloc(a->n_tasks * sizeof(*tasks));
+		if (s->pending[slot].tasks)
+			memcpy(s->pending[slot].tasks, tasks, a->n_tasks * sizeof(*tasks));
+	}
+	for (at = s->n_pending; at > 0 && s->pending[s->order[at - 1]].due > due; at--)
+		s->order[at] = s->order[at - 1];
+	s->order[at] = slot;
+	s->n_pending++;
+}
+
+static void say(struct sim *s, const struct action *a)
+{
+	char line[EXPLAIN_MAX];
+
+	if (a->verb == VERB_REPORT || a->verb == VERB_SENSE)
+		(void) fprintf(s->log, "[%9.3f] %-12s %s\n", (double) (s->now - s->start) / 1e6, a->verb == VERB_REPORT ? why_to_string(a->reason.why) : "sense",
+			       a->verb == VERB_REPORT ? explain_action(s->e, a, line, sizeof(line)) : (snprintf(line, sizeof(line), "%d", (int) a->value), line));
+	else
+		(void) fprintf(s->log, "[%9.3f]     %s %s g=%lu v=%ld/%ld n=%u until=%.1f\n", (double) (s->now - s->start) / 1e6, verb_to_string(a->verb),
+			       why_to_string(a->reason.why), (unsigned long) a->group, (long) a->value, (long) a->value2, a->n_tasks,
+			       a->until ? (double) (a->until - s->start) / 1e6 : 0.0);
+}
+
+/* One event in, its actions queued. */
+void sim_step(struct sim *s, struct event *ev)
+{
+	bool calm = s->record && !s->recording && ev->type == EVENT_SNAPSHOT;
+	int r;
+
+	if (s->check.failed[0])
+		return;
+	ev->now = s->now;
+	check_before(s, ev);
+	(void) calm;
+	if (s->record && s->recording)
+		trace_put_event(s->record, ev);
+	r = engine_step(s->e, ev, &s->acts);
+	if (r < 0) {
+		check_fail(s, "engine_step refused a good event of type %d: %s", ev->type, strerror(-r));
+		return;
+	}
+	s->steps++;
+	note(s, ev->type);
+	for (uint32_t i = 0; i < s->acts.n; i++) {
+		const struct action *a = &s->acts.a[i];
+		usec_t due = s->now;
+
+		if (s->record && s->recording)
+			trace_put_action(s->record, &s->acts, i);
+		note(s, a->id);
+		note(s, (uint64_t) a->verb << 32 ^ a->group);
+		note(s, (uint64_t) a->value ^ (uint64_t) a->value2 << 40);
+		note(s, a->until ^ a->reason.victim);
+		s->n_actions++;
+		if (s->log)
+			say(s, a);
+		if (s->on_action)
+			s->on_action(s, a);
+		if (a->verb == VERB_SENSE) {
+			uint32_t was = s->sense;
+
+			s->sense = (uint32_t) a->value;
+			if ((s->sense & SENSE_PROBE) && !(was & SENSE_PROBE))
+				s->sense_since = s->now;
+			s->next_tick = MIN(s->next_tick, s->now + (s->sense & SENSE_ALARM ? s->set.settings.alarm_tick : s->set.settings.calm_tick));
+			if (s->sense & SENSE_SOON)
+				s->next_tick = s->now + s->set.settings.alarm_tick / 2;
+		} else if (a->verb == VERB_RANK) {
+			due += (usec_t) dice_range(&s->dice, 5, 150) * USEC_PER_MSEC;
+			if (s->faults_on && dice_chance(&s->dice, s->faults.rank_lost))
+				due = USEC_INFINITY;
+		} else if (a->verb == VERB_CHECK) {
+			const struct policy *p = a->group < s->set.n_policies ? &s->set.policies[a->group] : NULL;
+
+			if (!p || p->kind != POLICY_ENDPOINT) {
+				check_fail(s, "a check of policy %lu, which is no endpoint", (unsigned long) a->group);
+				return;
+			}
+			due += MIN((usec_t) s->m.endpoint, p->timeout);
+		} else if (a->verb == VERB_LIFELINE)
+			due += (usec_t) dice_range(&s->dice, 1, 30) * USEC_PER_MSEC;
+		queue(s, MIN(due, a->deadline), a, s->acts.tasks + a->task_first);
+		if (due > a->deadline && s->n_pending)
+			for (int k = 0; k < s->n_pending; k++)
+				if (s->pending[s->order[k]].action.id == a->id)
+					s->pending[s->order[k]].lost = true;
+	}
+	check_after(s, ev);
+}
+
+void sim_group(struct sim *s, int at)
+{
+	struct node *n = &s->m.nodes[at];
+
+	n->told = true;
+	s->told_id[at] = n->info.id;
+	sim_step(s, &(struct event) { .type = EVENT_GROUP, .group = &n->info });
+}
+
+static void sync_groups(struct sim *s)
+{
+	for (int i = 0; i < s->m.n_nodes; i++) {
+		const struct node *n = &s->m.nodes[i];
+
+		if (s->told_id[i] && (!n->alive || n->info.id != s->told_id[i])) {
+			uint64_t id = s->told_id[i];
+
+			s->told_id[i] = 0;
+			sim_step(s, &(struct event) { .type = EVENT_GROUP_GONE, .gone = id });
+		}
+		if (n->alive && !n->told)
+			sim_group(s, i);
+	}
+}
+
+/* ---- carrying out ---- */
+
+static int rank_by_cpu(const void *a, const void *b)
+{
+	const struct task_ref *x = a, *y = b;
+
+	if (x->cpu_pm != y->cpu_pm)
+		return x->cpu_pm > y->cpu_pm ? -1 : 1;
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+static uint32_t rank(struct sim *s, int at, struct task_ref tasks[static MAX_TASKS])
+{
+	static struct task_ref all[SIM_SETS * 4];
+	struct machine *m = &s->m;
+	uint32_t n = 0;
+
+	for (int i = 0; i < m->n_sets; i++) {
+		const struct set *t = &m->sets[i];
+
+		if (!t->alive || t->node != at || s->now <= t->from || s->now > t->until)
+			continue;
+		for (int k = 0; k < MIN(t->tasks, SIM_SET_TASKS) && n < ELEMENTSOF(all); k++) {
+			double part = t->active ? (t->run + (t->kind == SET_REALTIME ? m->nodes[at].rt : 0)) / t->tasks / 100000 : 0;
+
+			all[n] = (struct task_ref) {
+				.pid = t->pid + k, .tid = t->pid + k, .start = t->start, .keep = t->keep,
+				.cpu_pm = t->state[k] == TASK_NORMAL ? (uint32_t) (10000 * MIN(part, 1.0)) : 10,
+				.policy = t->kind == SET_REALTIME && k >= t->n_other ? 1 : t->state[k] == TASK_LOWERED ? 5 : 0,
+			};
+			memcpy(all[n++].comm, t->comm, COMM_MAX);
+		}
+	}
+	qsort(all, n, sizeof(all[0]), rank_by_cpu);
+	n = MIN(n, (uint32_t) MAX_TASKS);
+	memcpy(tasks, all, n * sizeof(all[0]));
+	return n;
+}
+
+static struct set *set_of(struct machine *m, int node, int32_t pid, uint64_t start, int *ret_k)
+{
+	for (int i = 0; i < m->n_sets; i++) {
+		struct set *t = &m->sets[i];
+
+		if (t->alive && t->node == node && t->start == start && pid >= t->pid && pid < t->pid + MIN(t->tasks, SIM_SET_TASKS)) {
+			*ret_k = pid - t->pid;
+			return t;
+		}
+	}
+	return NULL;
+}
+
+static void task_set_state(struct set *t, int k, enum task_state state)
+{
+	if (t->state[k] == TASK_LOWERED)
+		t->n_lowered--;
+	if (t->state[k] == TASK_JAILED)
+		t->n_jailed--;
+	t->state[k] = (uint8_t) state;
+	if (state == TASK_LOWERED)
+		t->n_lowered++;
+	if (state == TASK_JAILED)
+		t->n_jailed++;
+}
+
+static uint32_t on_tasks(struct machine *m, int at, const struct pending *p)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; p->tasks && i < p->action.n_tasks; i++) {
+		int k;
+		struct set *t = set_of(m, at, p->tasks[i].pid, p->tasks[i].start, &k);
+
+		if (!t)
+			continue;
+		if (p->action.verb == VERB_TASKS_OTHER)
+			t->n_other = (uint8_t) MIN(t->n_other + 1, t->tasks);
+		else
+			task_set_state(t, k, p->action.verb == VERB_JAIL ? TASK_JAILED : TASK_LOWERED);
+		n++;
+	}
+	return n;
+}
+
+static void release(struct sim *s, int at, int64_t mask)
+{
+	struct node *n = &s->m.nodes[at];
+	bool all = mask == 0;
+
+	if (all || mask & (1 << VERB_IDLE))
+		n->idle = false;
+	if (all || mask & (1 << VERB_WEIGHT))
+		n->weight = n->weight0;
+	if (all || mask & (1 << VERB_QUOTA)) {
+		n->quota = n->quota0;
+		n->period = n->period0;
+		n->quota_written = s->now;
+	}
+	if (all || mask & (1 << VERB_PIDS))
+		n->pids_max = -1;
+	if (all || mask & (1 << VERB_FREEZE))
+		n->frozen = false;
+	if (all || mask & (1 << VERB_JAIL))
+		n->jail = false;
+	for (int i = 0; i < s->m.n_sets; i++) {
+		struct set *t = &s->m.sets[i];
+
+		if (!t->alive || t->node != at)
+			continue;
+		for (int k = 0; k < MIN(t->tasks, SIM_SET_TASKS); k++)
+			if ((t->state[k] == TASK_LOWERED && (all || mask & (1 << VERB_TASKS_IDLE))) ||
+			    (t->state[k] == TASK_JAILED && (all || mask & (1 << VERB_JAIL))))
+				task_set_state(t, k, TASK_NORMAL);
+		if (all || mask & (1 << VERB_TASKS_OTHER))
+			t->n_other = 0;
+	}
+}
+
+/* 0 or errno. */
+static int carry_out(struct sim *s, const struct pending *p, struct result *r)
+{
+	const struct action *a = &p->action;
+	struct machine *m = &s->m;
+	int at = machine_find(m, a->group);
+	struct node *n = at >= 0 ? &m->nodes[at] : NULL;
+
+	switch (a->verb) {
+	case VERB_SENSE:
+	case VERB_REPORT:
+	case VERB_CHECK:
+		return 0;
+	case VERB_RELEASE:
+		if (s->faults_on && dice_chance(&s->dice, s->faults.write_fails))
+			return EIO;
+		if (a->group == GROUP_NONE)
+			for (int i = 1; i < m->n_nodes; i++)
+				release(s, i, a->value);
+		else if (n)
+			release(s, at, a->value);
+		return 0;
+	default:
+		break;
+	}
+	if (!n)
+		return ESTALE;
+	if (a->verb == VERB_RANK) {
+		static struct task_ref tasks[MAX_TASKS];
+
+		if (s->faults_on && dice_chance(&s->dice, s->faults.rank_fails))
+			return EAGAIN;
+		r->n_tasks = rank(s, at, tasks);
+		r->tasks = tasks;
+		return 0;
+	}
+	if (s->faults_on && dice_chance(&s->dice, s->faults.write_fails))
+		return dice_chance(&s->dice, 5000) ? EACCES : ENOENT;
+	r->value = a->value;
+	switch (a->verb) {
+	case VERB_WEIGHT:
+		n->weight = (int32_t) a->value;
+		break;
+	case VERB_IDLE:
+		n->idle = true;
+		break;
+	case VERB_QUOTA:
+		n->quota = a->value;
+		n->period = a->value2;
+		n->quota_written = s->now;
+		s->cut_since_check = true;
+		break;
+	case VERB_PIDS:
+		n->pids_max = a->value < 0 ? n->pids : a->value;
+		r->value = n->pids_max;
+		break;
+	case VERB_FREEZE:
+		n->frozen = true;
+		break;
+	case VERB_KILL:
+		for (int i = 0; i < m->n_sets; i++)
+			if (m->sets[i].alive && m->sets[i].node == at) {
+				n->pids -= m->sets[i].tasks;
+				m->sets[i].alive = false;
+			}
+		break;
+	case VERB_JAIL:
+		n->jail = true;
+		n->jail_quota = a->value;
+		n->jail_period = a->value2;
+		r->n_tasks = on_tasks(m, at, p);
+		break;
+	case VERB_TASKS_IDLE:
+	case VERB_TASKS_OTHER:
+		r->n_tasks = on_tasks(m, at, p);
+		break;
+	case VERB_LIFELINE:
+		n->lifeline = a->value < 0 ? 0 : (int32_t) a->value;
+		if (n->weight == n->weight0)
+			n->weight = a->value < 0 ? 100 : (int32_t) a->value;
+		n->weight0 = a->value < 0 ? 100 : (int32_t) a->value;
+		n->info.weight = n->weight0;
+		if (!m->nodes[n->parent].children_ctl && a->value > 0) {        /* systemd turns the controller on for all siblings */
+			m->nodes[n->parent].children_ctl = true;
+			for (int c = m->nodes[n->parent].first_child; c >= 0; c = m->nodes[c].next_sibling) {
+				m->nodes[c].ctl = true;
+				m->nodes[c].info.flags |= GROUP_CAN_WEIGHT | GROUP_CAN_QUOTA | GROUP_CAN_IDLE;
+				m->nodes[c].told = false;
+			}
+		}
+		n->told = false;
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static void deliver(struct sim *s)
+{
+	struct pending p = s->pending[s->order[0]];
+	struct result r = { .action = p.action.id };
+
+	memmove(s->order, s->order + 1, (size_t) --s->n_pending * sizeof(s->order[0]));
+	if (p.lost)
+		r.status = RESULT_TIMED_OUT;
+	else {
+		r.error = carry_out(s, &p, &r);
+		r.status = r.error ? RESULT_FAILED : RESULT_DONE;
+	}
+	check_result(s, &p.action, &r);
+	if (p.action.verb == VERB_CHECK && p.action.group < s->set.n_policies) {
+		const struct policy *pol = &s->set.policies[p.action.group];
+		usec_t took = MIN((usec_t) s->m.endpoint, pol->timeout);
+
+		sim_step(s, &(struct event) { .type = EVENT_ENDPOINT, .endpoint = {
+			.policy = (int16_t) p.action.group, .took = took, .good = (usec_t) s->m.endpoint < pol->timeout } });
+	}
+	sim_step(s, &(struct event) { .type = EVENT_RESULT, .result = r });
+	free(p.tasks);
+	if (p.action.verb == VERB_LIFELINE)
+		sync_groups(s);
+}
+
+/* ---- bad luck ---- */
+
+static int random_leaf(struct sim *s, bool squeezed)
+{
+	for (int tries = 0; tries < 40; tries++) {
+		int i = (int) dice_range(&s->dice, 1, s->m.n_nodes - 1);
+		const struct node *n = &s->m.nodes[i];
+
+		if (n->alive && n->first_child < 0 && n->parent > 0 && !n->is_protected && !(n->info.flags & GROUP_IS_SELF) &&
+		    (!squeezed || sim_squeezed(s, i)))
+			return i;
+	}
+	return -1;
+}
+
+static void drift(struct sim *s)
+{
+	int i = random_leaf(s, true);
+	struct node *n = &s->m.nodes[MAX(i, 0)];
+	struct drift d = { .original = dice_chance(&s->dice, 7000) };
+
+	if (i < 0)
+		return;
+	d.group = n->info.id;
+	if (n->quota != n->quota0 || n->period != n->period0) {
+		d.knob = VERB_QUOTA;
+		if (!d.original)
+			n->quota0 = 30000 + dice_range(&s->dice, 0, 50000);
+		n->quota = n->quota0;
+		n->period = n->period0;
+		n->quota_written = s->now;
+	} else if (n->weight != n->weight0) {
+		d.knob = VERB_WEIGHT;
+		if (!d.original)
+			n->weight0 = (int32_t) dice_range(&s->dice, 50, 300);
+		n->weight = n->weight0;
+	} else if (n->idle) {
+		d.knob = VERB_IDLE;
+		d.original = true;
+		n->idle = false;
+	} else if (n->pids_max >= 0) {
+		d.knob = VERB_PIDS;
+		d.original = true;
+		n->pids_max = -1;
+	} else if (n->frozen) {
+		d.knob = VERB_FREEZE;
+		d.original = true;
+		n->frozen = false;
+	} else
+		return;
+	sim_step(s, &(struct event) { .type = EVENT_DRIFT, .drift = d });
+}
+
+static void operator_acts(struct sim *s)
+{
+	struct operator_order o = { .verb = (enum operator_verb) dice_below(&s->dice, 4) };
+
+	if (o.verb == OPERATOR_RELEASE) {
+		int i = random_leaf(s, true);
+
+		if (i < 0)
+			return;
+		o.group = s->m.nodes[i].info.id;
+	} else if (o.verb == OPERATOR_PAUSE) {
+		o.until = s->now + (usec_t) dice_range(&s->dice, 1, 900) * USEC_PER_SEC;
+		(void) snprintf(o.reason, sizeof(o.reason), "deploy\n\x1b[2J");
+	}
+	sim_step(s, &(struct event) { .type = EVENT_OPERATOR, .order = o });
+}
+
+static void reload(struct sim *s)
+{
+	load_policies(&s->other, &s->dice);
+	s->set = s->other;
+	if (s->record && s->recording) {
+		char key[32];
+
+		(void) snprintf(key, sizeof(key), "set %lu\n", (unsigned long) s->dice.s);
+		trace_put_text(s->record, key, strlen(key));
+	}
+	sim_step(s, &(struct event) { .type = EVENT_POLICIES, .policies = &s->set });
+}
+
+static void fault(struct sim *s)
+{
+	int i;
+
+	s->next_fault = s->now + (usec_t) dice_range(&s->dice, 1, s->m.busy ? 20 : 400) * USEC_PER_SEC;
+	if (dice_chance(&s->dice, s->faults.vanish) && (i = random_leaf(s, dice_chance(&s->dice, 5000))) >= 0) {
+		machine_remove_node(&s->m, i);
+		if (dice_chance(&s->dice, 5000))
+			sync_groups(s);                 /* else it is noticed at the next tick */
+	}
+	if (dice_chance(&s->dice, s->faults.drift))
+		drift(s);
+	if (dice_chance(&s->dice, s->faults.gap)) {
+		usec_t gap = (usec_t) dice_range(&s->dice, 1, 600) * USEC_PER_SEC;
+
+		s->now += gap;
+		s->m.last = MAX(s->m.last, s->now - 50 * USEC_PER_MSEC);
+		s->next_tick = MAX(s->next_tick, s->now);
+	}
+	if (dice_chance(&s->dice, s->faults.operator_))
+		operator_acts(s);
+	if (dice_chance(&s->dice, s->faults.reload))
+		reload(s);
+}
+
+/* ---- time ---- */
+
+static void tick(struct sim *s)
+{
+	bool sensing = s->sense & (SENSE_ALARM | SENSE_PROBE | SENSE_CANARY);
+	usec_t window = s->now - s->last_snapshot;
+
+	s->ticks++;
+	s->next_tick = s->now + (s->sense & SENSE_ALARM ? s->set.settings.alarm_tick : s->set.settings.calm_tick);
+	if (s->faults_on && dice_chance(&s->dice, 20))          /* late */
+		s->next_tick += (usec_t) dice_range(&s->dice, 1, 1500) * USEC_PER_MSEC;
+	if (window == 0)
+		return;
+	if (s->m.busy || sensing) {
+		sync_groups(s);
+		machine_run(&s->m, s->now, s->sense & SENSE_CANARY);
+		if (sensing) {
+			s->alarm_ticks++;
+			machine_sense(&s->m, s->now, window, s->sense & SENSE_PROBE, s->sense & SENSE_CANARY, &s->snap);
+		} else
+			machine_calm(&s->m, window, (permyriad_t) (s->m.some * 10000), &s->snap);
+	} else
+		machine_idle(&s->m, s->now, &s->snap);
+	s->last_snapshot = s->now;
+	s->sense &= ~(uint32_t) SENSE_SOON;
+	sim_step(s, &(struct event) { .type = EVENT_SNAPSHOT, .snapshot = &s->snap });
+}
+
+void sim_run(struct sim *s, usec_t until)
+{
+	if (s->next_load == 0)
+		s->next_load = load_next(&s->load, 0);
+	while (!s->check.failed[0]) {
+		usec_t deadline = engine_deadline(s->e), t = MIN(s->next_tick, deadline);
+
+		t = MIN(t, s->next_load);
+		if (s->n_pending)
+			t = MIN(t, s->pending[s->order[0]].due);
+		if (s->faults_on)
+			t = MIN(t, s->next_fault);
+		if (t >= until)
+			break;
+		s->now = MAX(s->now, t);
+		if (s->n_pending && s->pending[s->order[0]].due <= s->now)
+			deliver(s);
+		else if (s->next_load <= s->now) {
+			load_run(&s->load, &s->m, s->now);
+			s->next_load = load_next(&s->load, s->now);
+			sync_groups(s);
+		} else if (s->faults_on && s->next_fault <= s->now)
+			fault(s);
+		else if (s->next_tick <= s->now)
+			tick(s);
+		else
+			sim_step(s, &(struct event) { .type = EVENT_TIMEOUT });
+	}
+	if (!s->check.failed[0])
+		s->now = MAX(s->now, until);
+}
+
+bool sim_squeezed(const struct sim *s, int at)
+{
+	const struct node *n = &s->m.nodes[at];
+
+	if (!n->alive)
+		return false;
+	if (n->idle || n->frozen || n->jail || n->pids_max >= 0 || n->weight != n->weight0 || n->quota != n->quota0 || n->period != n->period0)
+		return true;
+	for (int i = 0; i < s->m.n_sets; i++)
+		if (s->m.sets[i].alive && s->m.sets[i].node == at && (s->m.sets[i].n_lowered || s->m.sets[i].n_jailed || s->m.sets[i].n_other))
+			return true;
+	return false;
+}
+
+int sim_n_squeezed(const struct sim *s)
+{
+	int n = 0;
+
+	for (int i = 0; i < s->m.n_nodes; i++)
+		n += sim_squeezed(s, i);
+	return n;
+}
+
+struct sim *sim_new(uint64_t seed)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+
+	if (!s || !(s->e = calloc(1, engine_size())))
+		abort();
+	s->seed = seed;
+	s->start = s->now = 1000 * USEC_PER_SEC;
+	s->dice.s = seed * 7919 + 1;
+	machine_init(&s->m, seed * 31 + 7);
+	s->m.last = s->last_snapshot = s->now;
+	load_layout(&s->m, &s->dice, s->now);
+	load_policies(&s->set, NULL);
+	s->load.dice.s = seed * 17 + 3;
+	return s;
+}
+
+struct sim *sim_free(struct sim *s)
+{
+	if (s) {
+		while (s->n_pending)
+			free(s->pending[s->order[--s->n_pending]].tasks);
+		free(s->e);
+		free(s);
+	}
+	return NULL;
+}
+
+void sim_begin(struct sim *s)
+{
+	engine_init(s->e, &s->set, (uint32_t) s->seed);
+	s->next_tick = s->now + s->set.settings.calm_tick;
+	s->next_fault = s->now + 30 * USEC_PER_SEC;
+	if (s->record) {
+		trace_put_version(s->record);
+		trace_put_init(s->record, s->now, (uint32_t) s->seed);
+		trace_put_begin(s->record);
+		s->recording = true;
+	}
+	sync_groups(s);
+}
+
+void sim_random(struct sim *s, double hours, bool dense)
+{
+	s->faults_on = true;
+	s->faults = (struct faults) { .write_fails = dice_chance(&s->dice, 3000) ? 300 : 0, .rank_fails = 500, .rank_lost = 500,
+				      .vanish = 2000, .drift = 2000, .gap = 100, .operator_ = 300, .reload = 200 };
+	load_policies(&s->set, &s->dice);
+	s->m.weight_works = dice_chance(&s->dice, 5000) ? 1 : dice_unit(&s->dice);
+	s->m.v1 = dice_chance(&s->dice, 3000);
+	if (dice_chance(&s->dice, 1500))
+		s->m.source = GROUP_SOURCE_CPUSTAT;
+	if (dice_chance(&s->dice, 1500))
+		s->m.pressure = PRESSURE_RUNQUEUE;
+	s->m.sched_ext = dice_chance(&s->dice, 300);
+	s->end = s->now + (usec_t) (hours * 3600e6);
+	load_plan(&s->load, s->seed * 101 + 5, s->now + 5 * USEC_PER_SEC, s->end, dense);
+	sim_begin(s);
+}
