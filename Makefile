@@ -52,7 +52,7 @@ $B/reprieve: $B/watchdog/reprieve.o $(LIB)
 $(BINS):
 	$(call say,LD,$@)$(CC) $(ALLFLAGS) $(LDALL) -o $@ $^ $(LIBS)
 $(LIB): $(OBJ)
-	$(call say,AR,$@)rm -f $@ && ar crs $@ $^
+	$(call say,AR,$@)rm -f $@ && ar qcs $@ $^
 $B/%.o: %.c
 	$(call say,CC,$<)mkdir -p $(@D) && $(CC) $(ALLFLAGS) -c -o $@ $<
 

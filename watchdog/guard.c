@@ -217,7 +217,10 @@ static int open_sampler(struct guard *g)
 	static const enum sampler_probe probe[_PROBE_MAX] = { SAMPLER_PROBE_AUTO, SAMPLER_PROBE_ALWAYS, SAMPLER_PROBE_NEVER };
 	struct facts *f = &g->driver.facts;
 	struct sampler_config config = { .root = "", .probe = probe[g->settings.probe], .canary = g->canary,
-					 .changed = driver_on_group, .gone = driver_on_gone, .userdata = &g->driver };
+					 .changed = driver_on_group, .gone = driver_on_gone, .userdata = &g->driver,
+					 /* Cgroups of our own: never a target, never a victim. */
+					 .self = { "/reprieve-canary", "/reprieve-helpers", "/system.slice/reprieve-canary", "/system.slice/reprieve.service",
+						   "/system.slice/reprieve-steward.service", "/system.slice/reprieve-courier.service" } };
 	const struct missing *missing;
 	unsigned n;
 	int r;

@@ -22,7 +22,7 @@
 
 #include "act/act.h"
 #include "act/jail.h"
-#include "act/squeeze.h"
+#include "act/knob.h"
 #include "act/tasks.h"
 #include "act/throttle.h"
 #include "base/str.h"
@@ -72,7 +72,7 @@ static int act_open_trees(struct act *a, const struct act_layout *l)
 
 		if (r >= 0)
 			continue;
-		squeeze_say(a, "cgroup hierarchy %s for controller %s cannot be used: %s",
+		knob_say(a, "cgroup hierarchy %s for controller %s cannot be used: %s",
 			    str_escape(name, sizeof(name), trees[i].root), trees[i].controller,
 			    r == -EINVAL ? "it is not a cgroup filesystem of this kind" : strerror(-r));
 		if (i == JOURNAL_CPU)
@@ -147,12 +147,12 @@ static int act_release_tasks(struct act *a, uint64_t group, uint32_t mask, usec_
 	unsigned left = 0;
 	int r;
 
-	if (since != NULL && squeeze_place_of(a, since, &p, path) >= 0)
+	if (since != NULL && knob_place_of(a, since, &p, path) >= 0)
 		(void)place_child(&jail, &p, JAIL_NAME);
 	r = tasks_restore(a->journal, group, mask, &p, &jail, until, ret_n, &left);
 	str_escape(name, sizeof(name), path);
 	if (left > 0)
-		squeeze_say(a, "%u tasks of %s have a scheduling class that is neither ours nor the original, or are not known to be "
+		knob_say(a, "%u tasks of %s have a scheduling class that is neither ours nor the original, or are not known to be "
 			    "children of one that we lowered: left as they are", left, name[0] != '\0' ? name : "a cgroup");
 	if (r < 0)
 		str_format(a->message, sizeof(a->message), "the scheduling class of tasks cannot be put back: %s",
@@ -161,20 +161,19 @@ static int act_release_tasks(struct act *a, uint64_t group, uint32_t mask, usec_
 	return r;
 }
 
-static int act_release_jail(struct act *a, struct journal_record *record, usec_t until, unsigned *ret_n)
+static int act_release_jail(struct act *a, struct journal_record *record, usec_t until)
 {
 	_cleanup_(place_close) struct place p = { .fd = -1 };
 	char path[GROUP_PATH_MAX];
 	unsigned moved = 0;
 	int r;
 
-	r = squeeze_place_of(a, record, &p, path);
+	r = knob_place_of(a, record, &p, path);
 	if (r == -ESTALE)
 		return journal_done(a->journal, record);
 	if (r >= 0)
 		r = jail_leave(a->journal, record, &p, until, &moved);
-	*ret_n += r >= 0;
-	return r;
+	return r < 0 ? r : KNOB_RESTORED;
 }
 
 /* Everything of one group (GROUP_NONE: of all) by the verbs in mask. The first error. */
@@ -196,8 +195,8 @@ static int act_release(struct act *a, uint64_t group, uint32_t mask, usec_t unti
 					deeper = MIN(deeper, record->depth);
 					continue;
 				}
-				r = record->kind == JOURNAL_JAIL ? act_release_jail(a, record, until, ret_n) : squeeze_release(a, record);
-				if (r == SQUEEZE_RESTORED && record->kind == JOURNAL_FREE)
+				r = record->kind == JOURNAL_JAIL ? act_release_jail(a, record, until) : knob_release(a, record);
+				if (r == KNOB_RESTORED)
 					(*ret_n)++;
 				if (r < 0 && error == 0) {
 					error = r;
@@ -237,7 +236,7 @@ int act_restore_all(struct act *a, unsigned *ret_n)
 	if (ret_n != NULL)
 		*ret_n = n;
 	if (r < 0)
-		squeeze_say(a, "%u values could not be put back, and stay in the undo journal: %s", journal_live(a->journal), a->message);
+		knob_say(a, "%u values could not be put back, and stay in the undo journal: %s", journal_live(a->journal), a->message);
 	if (journal_live(a->journal) == 0 && memcmp(&a->layout, journal_layout(a->journal), sizeof(a->layout)) != 0) {
 		int e = journal_set_layout(a->journal, &a->layout);
 
@@ -316,12 +315,12 @@ static int act_value(struct act *a, enum journal_kind kind, const struct action 
 	char path[GROUP_PATH_MAX];
 	int r;
 
-	r = squeeze_place(a, kind, group, &p, path);
+	r = knob_place(a, kind, group, &p, path);
 	if (r < 0)
 		return r;
 	switch (kind) {
 	case JOURNAL_LIFELINE:
-		r = squeeze_lifeline(a, group->id, &p, action->value, &now);
+		r = knob_lifeline(a, group->id, &p, action->value, &now);
 		break;
 	case JOURNAL_WEIGHT:
 		to.v[0] = throttle_weight_to_file(p.v2, action->value);
@@ -343,7 +342,7 @@ static int act_value(struct act *a, enum journal_kind kind, const struct action 
 		to.v[0] = 1;
 	}
 	if (r >= 0 && kind != JOURNAL_LIFELINE)
-		r = squeeze_set(a, kind, action->verb, group->id, &p, &to, &now);
+		r = knob_set(a, kind, action->verb, group->id, &p, &to, &now);
 	if (r < 0)
 		return r;
 	*ret = kind == JOURNAL_WEIGHT || kind == JOURNAL_LIFELINE ? throttle_weight_from_file(p.v2, now.v[0]) : now.v[0];
@@ -360,16 +359,16 @@ static int act_kill(struct act *a, const struct group_info *group, unsigned *ret
 	bool frozen = false;
 	int r;
 
-	r = squeeze_place(a, JOURNAL_QUOTA, group, &p, path);
+	r = knob_place(a, JOURNAL_QUOTA, group, &p, path);
 	if (r < 0)
 		return r;
 	/* A freeze as any other: journalled, so that it ends even if we end in between. */
-	if (!(p.v2 && place_has(&p, "cgroup.kill")) && squeeze_place(a, JOURNAL_FREEZE, group, &freezer, freezer_path) >= 0)
-		frozen = squeeze_set(a, JOURNAL_FREEZE, VERB_FREEZE, group->id, &freezer, &on, &now) >= 0;
+	if (!(p.v2 && place_has(&p, "cgroup.kill")) && knob_place(a, JOURNAL_FREEZE, group, &freezer, freezer_path) >= 0)
+		frozen = knob_set(a, JOURNAL_FREEZE, VERB_FREEZE, group->id, &freezer, &on, &now) >= 0;
 	r = throttle_kill(&p, frozen ? &freezer : NULL, ret_n);
 	record = journal_find(a->journal, JOURNAL_FREEZE, group->id);
 	if (record != NULL)
-		(void)squeeze_release(a, record);
+		(void)knob_release(a, record);
 	return r;
 }
 
@@ -380,7 +379,7 @@ static int act_tasks(struct act *a, const struct action *action, const struct ta
 	char path[GROUP_PATH_MAX];
 	int r;
 
-	r = squeeze_place(a, JOURNAL_WEIGHT, group, &p, path);
+	r = knob_place(a, JOURNAL_WEIGHT, group, &p, path);
 	if (r < 0)
 		return r;
 	if (action->verb == VERB_JAIL)
@@ -444,10 +443,10 @@ int act_check_drift(struct act *a, struct drift *ret, size_t max)
 		int r = 0;
 
 		if (record->kind == JOURNAL_JAIL) {
-			r = squeeze_place_of(a, record, &p, path);
+			r = knob_place_of(a, record, &p, path);
 			r = r >= 0 ? jail_check(record, &p) == 0 : 0;
 		} else if (record->kind != JOURNAL_TASK && record->kind != JOURNAL_SINCE && record->kind != JOURNAL_LIFELINE)
-			r = squeeze_drifted(a, record, &original);
+			r = knob_drifted(a, record, &original);
 		if (r > 0)
 			ret[n++] = (struct drift){ .group = group, .knob = knob, .original = original };
 	}

@@ -54,6 +54,12 @@ static void jail_furnish(const struct place *jail)
 	}
 }
 
+/* cpu for the cgroups inside; the kernel keeps a set in this file, the fake of it what is written. */
+static int jail_control(const struct place *group, bool on)
+{
+	return place_write(group, "cgroup.subtree_control", group->fake ? (on ? "cpu" : "") : on ? "+cpu" : "-cpu");
+}
+
 static int jail_build(const struct place *group, struct place *jail, bool cpu_was_on)
 {
 	int r;
@@ -71,7 +77,7 @@ static int jail_build(const struct place *group, struct place *jail, bool cpu_wa
 		return 0;
 	r = place_write(jail, "cgroup.type", "threaded");
 	if (r >= 0 && !cpu_was_on)
-		r = place_write(group, "cgroup.subtree_control", "+cpu");
+		r = jail_control(group, true);
 	return r;
 }
 
@@ -212,6 +218,8 @@ int jail_leave(struct journal *j, struct journal_record *record, const struct pl
 	int r, n;
 
 	r = place_child(&jail, group, JAIL_NAME);
+	if (r >= 0)
+		jail_furnish(&jail);
 	while (r >= 0) {
 		n = jail_empty(&jail, group);
 		moved += n > 0 ? (unsigned)n : 0;
@@ -231,7 +239,7 @@ int jail_leave(struct journal *j, struct journal_record *record, const struct pl
 		return place_fail(group, r, "the jail in cgroup %s cannot be removed: %s", str_escape(name, sizeof(name), group->path),
 				  strerror(-r));
 	if (group->v2 && record->original.v[0] == 0 && place_read(group, "cgroup.subtree_control", text) >= 0 && has_word(text, "cpu")) {
-		r = place_write(group, "cgroup.subtree_control", "-cpu");
+		r = jail_control(group, false);
 		if (r < 0)
 			return r;
 	}

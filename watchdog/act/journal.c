@@ -152,6 +152,18 @@ bool journal_check(const void *data, const uint64_t boot[2], struct journal_reco
 	return true;
 }
 
+void journal_seal(void *data, const uint64_t boot[2])
+{
+	struct journal_slot slot;
+
+	memcpy(&slot, data, sizeof(slot));
+	slot.record.boot[0] = boot[0];
+	slot.record.boot[1] = boot[1];
+	slot.record.path_sum = journal_sum(slot.path, sizeof(slot.path));
+	slot.record.sum = record_sum(&slot.record);
+	memcpy(data, &slot, sizeof(slot));
+}
+
 static off_t slot_offset(const struct journal *j, const struct journal_record *r)
 {
 	return JOURNAL_HEADER_SIZE + (off_t)(r - j->records) * JOURNAL_RECORD_SIZE;
@@ -173,8 +185,8 @@ static int journal_write(int fd, const void *data, size_t size, off_t offset)
 	return r;
 }
 
-/* Every page is there from now on, or -ENOSPC. */
-static int journal_allocate(int fd)
+/* Every page behind `from` is there from now on, or -ENOSPC. */
+static int journal_allocate(int fd, off_t from)
 {
 	static const char zero[4096];
 
@@ -182,9 +194,11 @@ static int journal_allocate(int fd)
 		return 0;
 	if (errno != EOPNOTSUPP && errno != ENOSYS)
 		return -errno;
-	for (off_t at = 0; at < JOURNAL_FILE_SIZE; at += sizeof(zero))
-		if (pwrite(fd, zero, sizeof(zero), at) != sizeof(zero))
-			return errno != 0 ? -errno : -ENOSPC;
+	for (ssize_t n; from < JOURNAL_FILE_SIZE; from += n) {
+		n = pwrite(fd, zero, (size_t)MIN((off_t)sizeof(zero), JOURNAL_FILE_SIZE - from), from);
+		if (n <= 0)
+			return n < 0 ? -errno : -ENOSPC;
+	}
 	return 0;
 }
 
@@ -218,7 +232,7 @@ static int journal_create(struct journal *j, const struct act_layout *layout)
 		return -errno;
 	r = INJECT("journal:allocate");
 	if (r >= 0)
-		r = journal_allocate(fd);
+		r = journal_allocate(fd, 0);
 	if (r >= 0)
 		r = journal_write_header(j, fd, layout);
 	if (r >= 0 && renameat(j->dir_fd, JOURNAL_NEW, j->dir_fd, JOURNAL_FILE) < 0)
@@ -254,8 +268,10 @@ static const char *journal_load(struct journal *j, int fd, unsigned *ret_bad)
 	if (h.record_size != JOURNAL_RECORD_SIZE || h.slots != JOURNAL_SLOTS ||
 	    !root_is_sound(h.layout.cpu_root) || !root_is_sound(h.layout.pids_root) || !root_is_sound(h.layout.freezer_root))
 		return "it has another format";
-	/* What a truncated file has lost cannot be restored, but the rest can. */
-	j->slots = (unsigned)MIN((off_t)JOURNAL_SLOTS, MAX((off_t)0, st.st_size - JOURNAL_HEADER_SIZE) / JOURNAL_RECORD_SIZE);
+	/* What a truncated file has lost cannot be restored, but the rest can; without room for all of it, in what there is. */
+	j->slots = JOURNAL_SLOTS;
+	if (st.st_size < JOURNAL_FILE_SIZE && journal_allocate(fd, st.st_size) < 0)
+		j->slots = (unsigned)(MAX((off_t)0, st.st_size - JOURNAL_HEADER_SIZE) / JOURNAL_RECORD_SIZE);
 	j->layout = h.layout;
 	for (unsigned i = 0; i < j->slots; i++) {
 		struct journal_slot slot;
@@ -272,8 +288,6 @@ static const char *journal_load(struct journal *j, int fd, unsigned *ret_bad)
 		j->live++;
 		j->used = i + 1;
 	}
-	if (j->slots < JOURNAL_SLOTS && journal_allocate(fd) >= 0)
-		j->slots = JOURNAL_SLOTS;
 	return NULL;
 }
 
@@ -397,10 +411,7 @@ int journal_add(struct journal *j, const struct journal_record *record, const ch
 	str_copy(slot.path, sizeof(slot.path), path);
 	for (const char *p = path; *p != '\0'; p++)
 		slot.record.depth += *p == '/';
-	slot.record.boot[0] = j->boot[0];
-	slot.record.boot[1] = j->boot[1];
-	slot.record.path_sum = journal_sum(slot.path, sizeof(slot.path));
-	slot.record.sum = record_sum(&slot.record);
+	journal_seal(&slot, j->boot);
 	r = journal_write(j->fd, &slot, sizeof(slot), slot_offset(j, &j->records[i]));
 	if (r < 0) {
 		/* What got there of it must not be read as a record. */

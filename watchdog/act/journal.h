@@ -96,4 +96,5 @@ int  journal_path(const struct journal *j, const struct journal_record *record, 
 
 /* Pure: is this the record of a live slot, in itself sound? Fuzzed. */
 bool journal_check(const void *slot, const uint64_t boot[2], struct journal_record *ret_record, char ret_path[static GROUP_PATH_MAX]);
+void journal_seal(void *slot, const uint64_t boot[2]);       /* tests: makes boot and checksums of a slot right */
 bool journal_path_is_sound(const char *path);   /* absolute, no "." or "..", no "//", not the root */

@@ -335,8 +335,7 @@ int place_read_number(const struct place *p, const char *file, int64_t *ret)
 
 int place_write(const struct place *p, const char *file, const char *text)
 {
-	/* O_TRUNC means nothing to a control file, and keeps the fake of one honest. */
-	_cleanup_(cleanup_close) int fd = openat(p->fd, file, O_WRONLY|O_NOFOLLOW|O_CLOEXEC|(p->fake ? O_TRUNC : 0));
+	_cleanup_(cleanup_close) int fd = openat(p->fd, file, O_WRONLY|O_NOFOLLOW|O_CLOEXEC);
 	ssize_t n;
 	int r;
 
@@ -347,6 +346,8 @@ int place_write(const struct place *p, const char *file, const char *text)
 		return place_explain(p, file, text, -r);
 	n = write(fd, text, strlen(text));
 	r = n < 0 ? errno : (size_t)n != strlen(text) ? EIO : 0;
+	if (p->fake && r == 0 && ftruncate(fd, n) < 0)
+		r = errno;
 	(void)INJECT(file);
 	return r != 0 ? place_explain(p, file, text, r) : 0;
 }

@@ -11,7 +11,7 @@
 #include "sense/mounts.h"
 
 #define CGROUPS_MAX      8192   /* entries; beyond: not known by name, folded by the sampler, counted in cgroups_refused() */
-#define CGROUPS_SELF_MAX 4      /* paths that are reprieve's own */
+#define CGROUPS_SELF_MAX 8      /* paths that are reprieve's own */
 
 /* A cgroup appeared or changed in any field. A parent is told before its children. */
 typedef void (*cgroups_changed_t)(const struct group_info *info, void *userdata);

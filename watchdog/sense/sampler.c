@@ -154,6 +154,7 @@ static void find_missing(struct sampler *s)
 			  "only as a sum", "");
 }
 
+/* Where we run counts as ours only by its name: in the foreground it is somebody's session. */
 static void find_self(struct sampler *s, const struct sampler_config *config)
 {
 	char buf[16384], path[GROUP_PATH_MAX];
@@ -163,7 +164,7 @@ static void find_self(struct sampler *s, const struct sampler_config *config)
 		if (config->self[i])
 			cgroups_add_self(s->cgroups, config->self[i]);
 	if (read_text(config->root, "/proc/self/cgroup", "", buf, sizeof(buf)) > 0 &&
-	    mounts_parse_own(buf, cgroups_mounts(s->cgroups)->layout, path, sizeof(path)) == 0)
+	    mounts_parse_own(buf, cgroups_mounts(s->cgroups)->layout, path, sizeof(path)) == 0 && strstr(path, "/reprieve") != NULL)
 		cgroups_add_self(s->cgroups, path);
 }
 

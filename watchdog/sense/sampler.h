@@ -26,7 +26,7 @@ struct sampler_config {
 	const char *root;               /* "" or a directory that stands for / */
 	enum sampler_probe probe;
 	struct canary *canary;          /* the caller's; NULL: none */
-	const char *self[2];            /* cgroup paths of ours besides the one we run in (the canary's); NULL: none */
+	const char *self[CGROUPS_SELF_MAX - 1]; /* cgroup paths of ours besides the one we run in; NULL: none */
 	cgroups_changed_t changed;      /* called from sampler_new() and every read, before it returns */
 	cgroups_gone_t gone;
 	void *userdata;

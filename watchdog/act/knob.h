@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* squeeze: one value of one cgroup with its journal record: set it, put it back, see
+/* knob: one value of one cgroup with its journal record: set it, put it back, see
  * whether it is still ours. Internal to act. */
 #pragma once
 
@@ -19,24 +19,24 @@ struct act {
 	char message[ACT_MESSAGE_MAX];
 };
 
-void squeeze_say(struct act *a, const char *format, ...) _printf_(2, 3);
+void knob_say(struct act *a, const char *format, ...) _printf_(2, 3);
 
 /* Opens the cgroup that this kind of value of `group` is in. path holds its path then. */
-int squeeze_place(struct act *a, enum journal_kind kind, const struct group_info *group, struct place *ret,
+int knob_place(struct act *a, enum journal_kind kind, const struct group_info *group, struct place *ret,
 		  char path[static GROUP_PATH_MAX]);
 /* Opens the cgroup of a record, at its own path. */
-int squeeze_place_of(struct act *a, const struct journal_record *record, struct place *ret, char path[static GROUP_PATH_MAX]);
+int knob_place_of(struct act *a, const struct journal_record *record, struct place *ret, char path[static GROUP_PATH_MAX]);
 
 /* Journals and writes. 0 with what reading back gave, or -errno and things as before. */
-int squeeze_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t group, const struct place *p,
+int knob_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t group, const struct place *p,
 		const struct journal_values *to, struct journal_values *ret);
 
-enum squeeze_release { SQUEEZE_NOTHING, SQUEEZE_RESTORED, SQUEEZE_LEFT };
-/* enum squeeze_release and the record is gone, or -errno and it stays. */
-int squeeze_release(struct act *a, struct journal_record *record);
+enum knob_release { KNOB_NOTHING, KNOB_RESTORED, KNOB_LEFT };
+/* enum knob_release and the record is gone, or -errno and it stays. */
+int knob_release(struct act *a, struct journal_record *record);
 
 /* 1: not ours any more, *ret_original: it is the original; 0: ours, or gone. */
-int squeeze_drifted(struct act *a, struct journal_record *record, bool *ret_original);
+int knob_drifted(struct act *a, struct journal_record *record, bool *ret_original);
 
 /* A lifeline weight on a group; -1 takes it away. The weight of a squeeze on top of it stays. */
-int squeeze_lifeline(struct act *a, uint64_t group, const struct place *p, int64_t weight, struct journal_values *ret);
+int knob_lifeline(struct act *a, uint64_t group, const struct place *p, int64_t weight, struct journal_values *ret);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* squeeze: the order in which file and journal are written.
+/* knob: the order in which file and journal are written.
  *
  *   read what is there → record {original, ours, busy} → write → read back → record {busy = 0}
  *
@@ -19,13 +19,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "act/squeeze.h"
+#include "act/knob.h"
 #include "act/throttle.h"
 #include "base/str.h"
 
 #define TEXT_MAX 80
 
-void squeeze_say(struct act *a, const char *format, ...)
+void knob_say(struct act *a, const char *format, ...)
 {
 	char line[ACT_MESSAGE_MAX];
 	va_list args;
@@ -64,7 +64,7 @@ static enum journal_tree kind_tree(enum journal_kind kind)
 	return kind == JOURNAL_PIDS ? JOURNAL_PIDS_TREE : kind == JOURNAL_FREEZE ? JOURNAL_FREEZER : JOURNAL_CPU;
 }
 
-int squeeze_place_of(struct act *a, const struct journal_record *record, struct place *ret, char path[static GROUP_PATH_MAX])
+int knob_place_of(struct act *a, const struct journal_record *record, struct place *ret, char path[static GROUP_PATH_MAX])
 {
 	int r = journal_path(a->journal, record, path);
 
@@ -73,7 +73,7 @@ int squeeze_place_of(struct act *a, const struct journal_record *record, struct 
 	return place_open(ret, &a->trees[record->tree], path, record->inode, a->message, sizeof(a->message));
 }
 
-int squeeze_place(struct act *a, enum journal_kind kind, const struct group_info *group, struct place *ret,
+int knob_place(struct act *a, enum journal_kind kind, const struct group_info *group, struct place *ret,
 		  char path[static GROUP_PATH_MAX])
 {
 	_cleanup_(place_close) struct place there = { .fd = -1 };
@@ -85,7 +85,7 @@ int squeeze_place(struct act *a, enum journal_kind kind, const struct group_info
 	str_copy(path, GROUP_PATH_MAX, group->path);
 	if (t == cpu || strcmp(t->root, cpu->root) == 0)
 		return place_open(ret, t, path, group->id, a->message, sizeof(a->message));
-	if (record != NULL && squeeze_place_of(a, record, ret, path) >= 0)
+	if (record != NULL && knob_place_of(a, record, ret, path) >= 0)
 		return 0;
 	r = place_open(&there, cpu, group->path, group->id, a->message, sizeof(a->message));
 	if (r >= 0)
@@ -108,7 +108,7 @@ static void squeeze_undo(struct act *a, struct journal_record *record, bool is_n
 
 	memcpy(kept, a->message, sizeof(kept));
 	if (is_new)
-		(void)squeeze_release(a, record);
+		(void)knob_release(a, record);
 	else if (throttle_read(p, record->kind, &now) >= 0 && throttle_equal(record->kind, &now, &record->previous)) {
 		with.ours = with.previous;
 		with.busy = 0;
@@ -117,7 +117,7 @@ static void squeeze_undo(struct act *a, struct journal_record *record, bool is_n
 	memcpy(a->message, kept, sizeof(kept));
 }
 
-int squeeze_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t group, const struct place *p,
+int knob_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t group, const struct place *p,
 		const struct journal_values *to, struct journal_values *ret)
 {
 	struct journal_record *record = journal_find(a->journal, kind, group), with;
@@ -180,17 +180,17 @@ static int release_found(struct act *a, struct journal_record *record, const str
 
 	r = throttle_read(p, record->kind, &now);
 	if (r == -ESTALE || r == -ENOENT)
-		return SQUEEZE_NOTHING;         /* the value went away with its cgroup or controller */
+		return KNOB_NOTHING;         /* the value went away with its cgroup or controller */
 	if (r < 0)
 		return r;
 	if (throttle_equal(record->kind, &now, &record->original))
-		return SQUEEZE_NOTHING;
+		return KNOB_NOTHING;
 	if (!throttle_is_ours(record, &now)) {
-		squeeze_say(a, "%s of %s is %s, neither ours (%s) nor the original (%s): somebody else's decision, left as it is",
+		knob_say(a, "%s of %s is %s, neither ours (%s) nor the original (%s): somebody else's decision, left as it is",
 			    kind_name(record->kind), str_escape(name, sizeof(name), p->path),
 			    values_text(record->kind, &now, found), values_text(record->kind, &record->ours, ours),
 			    values_text(record->kind, &record->original, original));
-		return SQUEEZE_LEFT;
+		return KNOB_LEFT;
 	}
 	with.busy = 1;
 	(void)journal_update(a->journal, record, &with);
@@ -198,17 +198,17 @@ static int release_found(struct act *a, struct journal_record *record, const str
 	if (r >= 0)
 		r = throttle_read(p, record->kind, &now);
 	if (r == -ESTALE)
-		return SQUEEZE_NOTHING;
+		return KNOB_NOTHING;
 	if (r < 0)
 		return r;
 	if (!throttle_equal(record->kind, &now, &record->original))
 		return place_fail(p, -EIO, "%s of %s was put back as %s but reads %s", kind_name(record->kind),
 				  str_escape(name, sizeof(name), p->path), values_text(record->kind, &record->original, original),
 				  values_text(record->kind, &now, found));
-	return SQUEEZE_RESTORED;
+	return KNOB_RESTORED;
 }
 
-int squeeze_release(struct act *a, struct journal_record *record)
+int knob_release(struct act *a, struct journal_record *record)
 {
 	_cleanup_(place_close) struct place p = { .fd = -1 };
 	struct journal_record *idle = journal_find(a->journal, JOURNAL_IDLE, record->group), with;
@@ -221,10 +221,10 @@ int squeeze_release(struct act *a, struct journal_record *record)
 		r = journal_update(a->journal, idle, &with);
 		if (r < 0)
 			return r;
-		done = SQUEEZE_RESTORED;
+		done = KNOB_RESTORED;
 	} else {
-		r = squeeze_place_of(a, record, &p, path);
-		done = r == -ESTALE ? SQUEEZE_NOTHING : r < 0 ? r : release_found(a, record, &p);
+		r = knob_place_of(a, record, &p, path);
+		done = r == -ESTALE ? KNOB_NOTHING : r < 0 ? r : release_found(a, record, &p);
 		if (done < 0)
 			return done;
 	}
@@ -232,7 +232,7 @@ int squeeze_release(struct act *a, struct journal_record *record)
 	return r < 0 ? r : done;
 }
 
-int squeeze_drifted(struct act *a, struct journal_record *record, bool *ret_original)
+int knob_drifted(struct act *a, struct journal_record *record, bool *ret_original)
 {
 	_cleanup_(place_close) struct place p = { .fd = -1 };
 	struct journal_record with = *record;
@@ -242,7 +242,7 @@ int squeeze_drifted(struct act *a, struct journal_record *record, bool *ret_orig
 
 	if (record->kind == JOURNAL_WEIGHT && journal_find(a->journal, JOURNAL_IDLE, record->group) != NULL)
 		return 0;
-	r = squeeze_place_of(a, record, &p, path);
+	r = knob_place_of(a, record, &p, path);
 	if (r >= 0)
 		r = throttle_read(&p, record->kind, &now);
 	if (r == -ESTALE)
@@ -261,7 +261,7 @@ int squeeze_drifted(struct act *a, struct journal_record *record, bool *ret_orig
 	return r < 0 ? r : 1;
 }
 
-int squeeze_lifeline(struct act *a, uint64_t group, const struct place *p, int64_t weight, struct journal_values *ret)
+int knob_lifeline(struct act *a, uint64_t group, const struct place *p, int64_t weight, struct journal_values *ret)
 {
 	struct journal_record *lifeline = journal_find(a->journal, JOURNAL_LIFELINE, group);
 	struct journal_record *squeeze = journal_find(a->journal, JOURNAL_WEIGHT, group), with;
@@ -274,8 +274,8 @@ int squeeze_lifeline(struct act *a, uint64_t group, const struct place *p, int64
 		return place_fail(p, -EBUSY, "an idle cgroup (cpu.idle) has no weight: release cpu.idle first");
 	if (squeeze == NULL) {
 		if (weight >= 0)
-			return squeeze_set(a, JOURNAL_LIFELINE, VERB_LIFELINE, group, p, &to, ret);
-		r = squeeze_release(a, lifeline);
+			return knob_set(a, JOURNAL_LIFELINE, VERB_LIFELINE, group, p, &to, ret);
+		r = knob_release(a, lifeline);
 		return r < 0 ? r : throttle_read(p, JOURNAL_LIFELINE, ret);
 	}
 
