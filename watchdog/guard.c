@@ -8,6 +8,7 @@
  * After "ready" nothing is allocated, forked or walked; helpers are restarted by
  * sys/child with back-off. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <libgen.h>
 #include <limits.h>
@@ -136,8 +137,8 @@ static int open_rundir(struct guard *g)
 {
 	if (mkdir(g->o.rundir, 0755) < 0 && errno != EEXIST)
 		return -errno;
-	g->rundir_fd = root_open_dir(-1, g->o.rundir);
-	return g->rundir_fd < 0 ? g->rundir_fd : 0;
+	g->rundir_fd = open(g->o.rundir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return g->rundir_fd < 0 ? -errno : 0;
 }
 
 /* The journal: everything that an earlier guard left squeezed is lifted before anything is looked at. */

@@ -65,6 +65,17 @@ static enum importance protected_as(const struct sim *s, const struct node *n, b
 	return best;
 }
 
+/* The same, remembered for a second: it is asked for each group of each snapshot. */
+static enum importance known_as(struct sim *s, int at)
+{
+	struct check_as *c = &s->check.as[at];
+
+	if (c->id != s->m.nodes[at].info.id || c->until <= s->now || s->check.operator_at > c->asked)
+		*c = (struct check_as) { .id = s->m.nodes[at].info.id, .asked = s->now, .until = s->now + USEC_PER_SEC,
+					 .as = protected_as(s, &s->m.nodes[at], true) };
+	return c->as;
+}
+
 static bool shelters(const struct sim *s, int at)
 {
 	for (int c = s->m.nodes[at].first_child; c >= 0; c = s->m.nodes[c].next_sibling)
@@ -111,7 +122,7 @@ void check_before(struct sim *s, const struct event *ev)
 	}
 	for (uint32_t i = 0; i < snap->n_groups; i++) {
 		int at = machine_find(&s->m, snap->groups[i].id);
-		enum importance as = at >= 0 ? protected_as(s, &s->m.nodes[at], true) : IMPORTANCE_NONE;
+		enum importance as = at >= 0 ? known_as(s, at) : IMPORTANCE_NONE;
 
 		if (as == IMPORTANCE_NONE)
 			continue;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/format.h"
 #include "core/explain.h"
 #include "sim.h"
 
@@ -43,6 +44,16 @@ static void queue(struct sim *s, usec_t due, const struct action *a, const struc
 		s->order[at] = s->order[at - 1];
 	s->order[at] = slot;
 	s->n_pending++;
+}
+
+static void record_policies(struct sim *s)
+{
+	static char text[CONF_TEXT_MAX];
+
+	if (conf_format(&s->set, NULL, text, sizeof(text)) < 0)
+		check_fail(s, "the policies do not fit in CONF_TEXT_MAX");
+	else
+		trace_put_text(s->record, text, strlen(text));
 }
 
 static void say(struct sim *s, const struct action *a)
@@ -467,10 +478,7 @@ static void reload(struct sim *s)
 	load_policies(&s->other, &s->dice);
 	s->set = s->other;
 	if (s->record && s->recording) {
-		char key[32];
-
-		(void) snprintf(key, sizeof(key), "set %lu\n", (unsigned long) s->dice.s);
-		trace_put_text(s->record, key, strlen(key));
+		record_policies(s);
 	}
 	sim_step(s, &(struct event) { .type = EVENT_POLICIES, .policies = &s->set });
 }
@@ -618,6 +626,7 @@ void sim_begin(struct sim *s)
 	s->next_fault = s->now + 30 * USEC_PER_SEC;
 	if (s->record) {
 		trace_put_version(s->record);
+		record_policies(s);
 		trace_put_init(s->record, s->now, (uint32_t) s->seed);
 		trace_put_begin(s->record);
 		s->recording = true;

@@ -214,6 +214,7 @@ struct check {
 		int16_t policy;
 
 	} node[SIM_NODES];
+	struct check_as { uint64_t id; usec_t asked, until; enum importance as; } as[SIM_NODES];
 	char failed[400];               /* the first law broken; empty: none */
 };
 

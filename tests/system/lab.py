@@ -15,7 +15,6 @@ at all. The three runaways here do, measured (see RUNAWAYS); a caller still chec
 see harmed().
 """
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -27,6 +26,7 @@ import time
 from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from labguard import Guard  # noqa: E402
 from labtree import Layout, Missing, Tree, die_with_parent, read, sweep, write  # noqa: E402,F401
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -153,17 +153,25 @@ class Victim:
                 "-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={self.dir}/known_hosts",
                 "-o", "GlobalKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "root@127.0.0.1", "true"]
 
-    def login(self, timeout=LOGIN_TIMEOUT):
-        """One whole login, with a command that does nothing. Never raises for a slow or failed one."""
+    def login(self, timeout=LOGIN_TIMEOUT, tick=None):
+        """One whole login, with a command that does nothing. Never raises for a slow or failed one;
+        tick(seconds so far) is called now and then."""
         start = time.monotonic()
         p = subprocess.Popen(self.login_argv(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.PIPE, preexec_fn=die_with_parent)
         try:
-            _, err = p.communicate(timeout=timeout)
-            ok = p.returncode == 0
-            why = "" if ok else (err.decode(errors="replace").strip() or f"ssh ended with {p.returncode}")
-        except subprocess.TimeoutExpired:
             ok, why = False, f"no login within {timeout} s"
+            while time.monotonic() - start < timeout:
+                left = start + timeout - time.monotonic()
+                try:
+                    _, err = p.communicate(timeout=max(0.001, min(left, 0.2) if tick else left))
+                except subprocess.TimeoutExpired:
+                    if tick:
+                        tick(time.monotonic() - start)
+                    continue
+                ok = p.returncode == 0
+                why = "" if ok else (err.decode(errors="replace").strip() or f"ssh ended with {p.returncode}")
+                break
         finally:
             if p.poll() is None:
                 p.kill()
@@ -290,6 +298,7 @@ class Lab:
         self._health_group, self._signals = health_group, signals
         self._stack = contextlib.ExitStack()
         self.tree = self.victim = self.dir = None
+        self.repo, self.guards = REPO, 0
 
     def __enter__(self):
         try:
@@ -317,8 +326,8 @@ class Lab:
         with deaf():
             self._stack.close()
 
-    def login(self, timeout=LOGIN_TIMEOUT):
-        return self.victim.login(timeout)
+    def login(self, timeout=LOGIN_TIMEOUT, tick=None):
+        return self.victim.login(timeout, tick)
 
     def health(self, timeout=HEALTH_TIMEOUT):
         return self.victim.get("/health", timeout)
@@ -335,6 +344,7 @@ class Lab:
         return False
 
     def guard(self, mode="rescue", **options):
+        """A labguard.Guard, not started yet: a context manager of its own."""
         return Guard(self, mode, **options)
 
 

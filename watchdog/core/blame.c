@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * blame: harm of the protected × guilt of the others
+ *
+ * blame(j→v) = Σ_cpu wait_v[cpu] · run_j[cpu] / Σ_k run_k[cpu]
+ *
+ * Who ran where a victim waited is to blame for the waiting: a hog that is alone on
+ * another CPU harms nobody, whatever it uses. The own part (j = v) is what a group
+ * does to itself. Each victim's waits are normalised by its harm before they are
+ * added up, else a database with fifty waiting backends would outvote an sshd that
+ * is stuck.
+ *
+ * Three things know of harm: the probe (waits of tasks that got to run), PSI of the
+ * cgroup (also counts those that did not yet) and the canary. Where two of them
+ * speak, harm is what two agree on: the second largest. So no threshold needs to
+ * be known here. A task that is throttled by its own group's limit counts as waiting
+ * in all of them, so that part is taken off first; the rest is a neighbour's.
+ *
+ * Guilt is what is used beyond the entitlement by weight among the active siblings, up
+ * the tree. It orders the suspects but never acquits: 64 siblings with one hog each
+ * use what they are entitled to and together still kill the machine, so a tenth of
+ * the blame always stands. Where the cpu controller is off, tasks compete one by
+ * one; entitlement then counts as if each cgroup had the default weight, which is
+ * what people expect of two services.
+ */
+#include "core/blame.h"
+
+#include <string.h>
+
+#include "base/macro.h"
+
+#define SCALE       4096                /* fixed point of the per-CPU harm */
+#define GUILT_FLOOR 1000                /* permyriad of the blame that stands at any usage */
+#define ENT_FULL    UINT64_C(1000000)   /* the whole machine, in entitled[] */
+#define ACTIVE_US   500                 /* run + wait in a window that makes a sibling an active one */
+
+static permyriad_t part(uint64_t a, uint64_t of)
+{
+	return of == 0 ? 0 : (permyriad_t)MIN(a * PERMYRIAD_FULL / of, (uint64_t)PERMYRIAD_FULL);
+}
+
+/* Small amounts of waiting harm nobody, whatever share of the wanted time they are. */
+static permyriad_t scaled(permyriad_t share, uint64_t waited, uint64_t full)
+{
+	return waited >= full || full == 0 ? share : (permyriad_t)((uint64_t)share * waited / full);
+}
+
+/* What two of up to three agree on; what one says where it is alone. -1: unknown. */
+static permyriad_t agreed(permyriad_t a, permyriad_t b, permyriad_t c)
+{
+	permyriad_t hi = MAX(a, MAX(b, c)), lo = MIN(a, MIN(b, c)), mid = (permyriad_t)(a + b + c - hi - lo);
+
+	return mid >= 0 ? mid : hi;
+}
+
+static usec_t login_time(permyriad_t share, usec_t cost)
+{
+	return cost * PERMYRIAD_FULL / (usec_t)(PERMYRIAD_FULL - MIN(share, PERMYRIAD_FULL - 1));
+}
+
+static uint32_t cpus_of(const struct snapshot *s, const struct group_sample *x)
+{
+	uint32_t n = MIN(s->n_cpu, MAX_CPU_SHARES);
+
+	return x->cpu_first > n ? 0 : MIN(x->cpu_n, n - x->cpu_first);
+}
+
+/* Slots of the samples; run time per CPU; run and demand of each subtree. */
+static void sum_up(struct harm *h, const struct snapshot *s, struct groups *g, usec_t now)
+{
+	uint32_t i, j, k = 0, n = MIN(s->n_groups, MAX_SAMPLES), ncpu = MAX(s->machine.ncpu, 1);
+
+	memset(h->run, 0, sizeof(h->run));
+	h->all_run = 0;
+	memset(h->sub_run, 0, sizeof(h->sub_run));
+	memset(h->sub_want, 0, sizeof(h->sub_want));
+	for (i = 0; i < g->n; i++)
+		g->slot[g->by_id[i]].active = false;
+	for (i = 0; i < n; i++) {
+		const struct group_sample *x = &s->groups[i];
+		uint32_t m = cpus_of(s, x);
+
+		while (k < g->n && g->slot[g->by_id[k]].info.id < x->id)
+			k++;
+		h->all_run += x->run_us;
+		h->sample_slot[i] = SLOT_NONE;
+		if (k < g->n && g->slot[g->by_id[k]].info.id == x->id) {
+			int slot = g->by_id[k];
+
+			h->sample_slot[i] = (int16_t)slot;
+			h->sub_run[slot] += x->run_us;
+			h->sub_want[slot] += (uint64_t)x->run_us + x->wait_us;
+			if (x->run_us || x->wait_us) {
+				g->slot[slot].active = true;
+				g->slot[slot].seen = now;
+			}
+		}
+		for (j = 0; j < m; j++)
+			h->run[s->cpu[x->cpu_first + j].cpu % MAX_CPUS] += s->cpu[x->cpu_first + j].run_us;
+		for (j = 0; m == 0 && j < MIN(ncpu, (uint32_t)MAX_CPUS); j++)
+			h->run[j] += x->run_us / ncpu;
+	}
+}
+
+static void entitle(struct harm *h, const struct groups *g)
+{
+	uint32_t i;
+
+	memset(h->weights, 0, sizeof(h->weights));
+	memset(h->entitled, 0, sizeof(h->entitled));
+	/* Own tasks of an inner cgroup compete with its children like one more of them. */
+	for (i = 0; i < g->n; i++)
+		if (h->sub_want[g->by_id[i]] >= ACTIVE_US)
+			h->weights[g->by_id[i]] = 100;
+	for (i = g->n; i > 0; i--) {
+		int slot = g->by_depth[i - 1], up = g->slot[slot].parent;
+
+		if (up < 0)
+			continue;
+		h->sub_run[up] += h->sub_run[slot];
+		h->sub_want[up] += h->sub_want[slot];
+		if (h->sub_want[slot] >= ACTIVE_US)
+			h->weights[up] += g->slot[slot].info.flags & GROUP_CAN_WEIGHT ? (uint64_t)g->slot[slot].info.weight : 100;
+	}
+	for (i = 0; i < g->n; i++) {
+		int slot = g->by_depth[i], up = g->slot[slot].parent;
+		uint64_t w = g->slot[slot].info.flags & GROUP_CAN_WEIGHT ? (uint64_t)g->slot[slot].info.weight : 100;
+
+		if (up < 0)
+			h->entitled[slot] = ENT_FULL;
+		else if (h->weights[up] > 0)
+			h->entitled[slot] = MIN(h->entitled[up] * w / h->weights[up], h->entitled[up]);
+	}
+}
+
+uint64_t blame_run(const struct harm *h, int slot)
+{
+	return h->sub_run[slot];
+}
+
+static void add_victim(struct harm *h, const struct victim *v)
+{
+	uint32_t i;
+
+	for (i = h->n_victims; i > 0; i--) {
+		const struct victim *o = &h->victims[i - 1];
+		permyriad_t a = MAX(o->level, o->self_level), b = MAX(v->level, v->self_level);
+
+		if (a > b || (a == b && (o->as < v->as || (o->as == v->as && o->id < v->id))))
+			break;
+		h->victims[i] = h->victims[i - 1];
+	}
+	h->victims[i] = *v;
+	h->n_victims++;
+	h->level[v->as] = MAX(h->level[v->as], v->level);
+	h->self_level = MAX(h->self_level, v->self_level);
+	h->fresh = true;
+	if (v->as == IMPORTANCE_LOGIN && v->login > 0) {
+		h->login = MAX(h->login, v->login);
+		h->login_fresh = true;
+	}
+}
+
+/* The canary: what it says of itself; also the third opinion on the login class. */
+static permyriad_t judge_canary(struct harm *h, const struct snapshot *s, usec_t login_cost)
+{
+	const struct canary_sample *c = &s->canary;
+	struct victim v = { .slot = SLOT_NONE, .id = GROUP_CANARY, .as = IMPORTANCE_LOGIN };
+	uint64_t waited;
+
+	if (c->wall_us < 0 || c->cpu_us < 0 || (c->wall_us == 0 && c->cpu_us == 0))
+		return PERMYRIAD_UNKNOWN;
+	waited = c->wall_us > c->cpu_us ? (uint64_t)(c->wall_us - c->cpu_us) : 0;
+	v.foreign = part(waited, waited + (uint64_t)MAX(c->cpu_us, 1));
+	v.level = scaled(v.foreign, waited, BLAME_FULL_CANARY);
+	v.login = login_time(v.foreign, login_cost);
+	add_victim(h, &v);
+	return v.level;
+}
+
+static void judge_group(struct harm *h, const struct snapshot *s, const struct groups *g, uint32_t i,
+			permyriad_t canary, usec_t login_cost, bool health_bad)
+{
+	const struct group_sample *x = &s->groups[i];
+	const struct group *who = &g->slot[h->sample_slot[i]];
+	struct victim v = { .slot = h->sample_slot[i], .id = x->id, .as = who->as, .young = who->young };
+	uint32_t j, m = cpus_of(s, x);
+	uint64_t window = MAX(s->window, 1), full = window / BLAME_FULL_PART, throttled = x->throttled_us > 0 ? (uint64_t)x->throttled_us : 0;
+	uint64_t own = 0, spread = MAX(m, 1), tasks, waited = x->wait_us, wanted;
+	permyriad_t probe = -1, probe_all = -1, psi = -1, psi_all = -1, third = v.as == IMPORTANCE_LOGIN ? canary : -1;
+
+	v.selfish = (v.as == IMPORTANCE_LOGIN && !v.young) || (v.as == IMPORTANCE_HEALTH && health_bad);
+	if (h->n_victims >= MAX_VICTIMS)
+		return;
+	for (j = 0; j < m; j++) {
+		const struct cpu_share *c = &s->cpu[x->cpu_first + j];
+		uint64_t run = h->run[c->cpu % MAX_CPUS];
+
+		if (run > 0)
+			own += (uint64_t)c->wait_us * c->run_us / run;
+	}
+	v.own_limit = part(throttled, window * spread);
+	/* While its limit holds it, each of its tasks that wants to run waits. */
+	tasks = MAX((x->run_us + waited) * 100 / (window * spread), 100);
+	throttled = MIN(throttled * tasks / 100, waited);
+	own = waited > 0 ? own * (waited - throttled) / waited : 0;
+	waited -= throttled;
+	wanted = x->run_us + waited;
+	if (s->source == GROUP_SOURCE_BPF && wanted >= BLAME_WANTED_MIN) {
+		v.foreign = part(waited - MIN(own, waited), wanted);
+		v.self = part(own, wanted);
+		probe = scaled(v.foreign, waited - MIN(own, waited), full);
+		probe_all = scaled(part(waited, wanted), waited, full);
+	}
+	if (x->psi_some_us >= 0) {
+		uint64_t some = (uint64_t)x->psi_some_us, held = x->throttled_us > 0 ? (uint64_t)x->throttled_us / spread : 0;
+		permyriad_t share;
+
+		some -= MIN(some, held);
+		/* Of one task PSI and the probe say the same; of many PSI says less. */
+		share = MAX(part(some, some + x->run_us), part(some, window));
+		psi_all = scaled(share, some, full);
+		if (probe >= 0)
+			psi = probe_all > 0 ? (permyriad_t)((uint64_t)psi_all * (uint64_t)probe / (uint64_t)probe_all) : 0;
+		else if (some >= BLAME_WANTED_MIN) {
+			/* PSI cannot tell own from foreign: by what ran at all. */
+			permyriad_t mine = part(x->run_us, h->all_run);
+
+			v.self = (permyriad_t)((uint64_t)share * (uint64_t)mine / PERMYRIAD_FULL);
+			v.foreign = share - v.self;
+			own = some * (uint64_t)mine / PERMYRIAD_FULL;
+			psi = (permyriad_t)((uint64_t)psi_all * (uint64_t)(PERMYRIAD_FULL - mine) / PERMYRIAD_FULL);
+		} else
+			psi_all = -1;
+	}
+	if (probe < 0 && psi < 0)
+		return;
+	v.level = agreed(probe, psi, third);
+	if (v.self > 0 && v.selfish)
+		v.self_level = scaled(v.self, own, full);
+	if (v.as == IMPORTANCE_LOGIN)
+		v.login = login_time(v.young ? v.level : agreed(probe_all, psi_all, -1), login_cost);
+	add_victim(h, &v);
+}
+
+/* Harm of each victim onto the CPUs where it waited; where that is not known, onto all
+ * by what ran there. */
+static void spread_harm(struct harm *h, const struct snapshot *s)
+{
+	uint64_t all = 0, anywhere = 0;
+	uint32_t i, j, n = MIN(s->n_groups, MAX_SAMPLES);
+	permyriad_t level_of[MAX_GROUPS];
+
+	memset(h->hw, 0, sizeof(h->hw));
+	memset(level_of, 0, sizeof(level_of));
+	for (i = 0; i < h->n_victims; i++) {
+		const struct victim *v = &h->victims[i];
+
+		if (v->slot >= 0)
+			level_of[v->slot] = MAX(v->level, v->self_level);
+		else
+			anywhere += (uint64_t)v->level * SCALE;
+	}
+	for (i = 0; i < n; i++) {
+		const struct group_sample *x = &s->groups[i];
+		uint64_t wait = 0, level;
+		uint32_t m = cpus_of(s, x);
+
+		if (h->sample_slot[i] < 0 || (level = (uint64_t)level_of[h->sample_slot[i]] * SCALE) == 0)
+			continue;
+		for (j = 0; j < m; j++)
+			wait += s->cpu[x->cpu_first + j].wait_us;
+		if (wait < BLAME_WANTED_MIN / 2) {
+			anywhere += level;
+			continue;
+		}
+		for (j = 0; j < m; j++)
+			h->hw[s->cpu[x->cpu_first + j].cpu % MAX_CPUS] += level * s->cpu[x->cpu_first + j].wait_us / wait;
+	}
+	for (i = 0; i < MAX_CPUS; i++)
+		all += h->run[i];
+	for (i = 0; anywhere > 0 && all > 0 && i < MAX_CPUS; i++)
+		h->hw[i] += anywhere * h->run[i] / all;
+}
+
+static uint64_t blame_of(const struct harm *h, const struct snapshot *s, uint32_t i)
+{
+	const struct group_sample *x = &s->groups[i];
+	uint64_t b = 0;
+	uint32_t j, m = cpus_of(s, x), ncpu = MAX(s->machine.ncpu, 1);
+
+	for (j = 0; j < m; j++) {
+		uint32_t cpu = s->cpu[x->cpu_first + j].cpu % MAX_CPUS;
+
+		if (h->run[cpu] > 0)
+			b += h->hw[cpu] * s->cpu[x->cpu_first + j].run_us / h->run[cpu];
+	}
+	for (j = 0; m == 0 && j < MIN(ncpu, (uint32_t)MAX_CPUS); j++)
+		if (h->run[j] > 0)
+			b += h->hw[j] * (x->run_us / ncpu) / h->run[j];
+	return b;
+}
+
+/* What a victim does to itself is no harm, but to the way in. */
+static uint64_t own_blame(const struct harm *h, const struct snapshot *s, uint32_t i)
+{
+	const struct group_sample *x = &s->groups[i];
+	uint64_t wait = 0, b = 0, level = 0;
+	uint32_t j, m = cpus_of(s, x);
+
+	for (j = 0; h->sample_slot[i] >= 0 && j < h->n_victims; j++)
+		if (h->victims[j].slot == h->sample_slot[i] && !h->victims[j].selfish)
+			level = (uint64_t)h->victims[j].level * SCALE;
+	if (level == 0)
+		return 0;
+	for (j = 0; j < m; j++)
+		wait += s->cpu[x->cpu_first + j].wait_us;
+	for (j = 0; wait >= BLAME_WANTED_MIN / 2 && j < m; j++) {
+		const struct cpu_share *c = &s->cpu[x->cpu_first + j];
+
+		if (h->run[c->cpu % MAX_CPUS] > 0)
+			b += level * c->wait_us / wait * c->run_us / h->run[c->cpu % MAX_CPUS];
+	}
+	return b;
+}
+
+static struct suspect *suspect_for(struct harm *h, const struct groups *g, const struct group_sample *x, int slot)
+{
+	int key = slot >= 0 && g->slot[slot].unit >= 0 ? g->slot[slot].unit : slot;
+	struct suspect *y;
+
+	if (key >= 0 && h->slot_suspect[key] >= 0)
+		return &h->suspects[h->slot_suspect[key]];
+	y = &h->suspects[h->n_suspects];
+	memset(y, 0, sizeof(*y));
+	y->slot = y->leaf = (int16_t)key;
+	y->id = key >= 0 ? g->slot[key].info.id : x->id;
+	y->no_unit = key < 0 ? UNIT_NO_TARGET : g->slot[slot].no_unit;
+	if (key >= 0)
+		h->slot_suspect[key] = (int16_t)h->n_suspects;
+	h->n_suspects++;
+	return y;
+}
+
+static void collect(struct harm *h, const struct snapshot *s, const struct groups *g)
+{
+	uint32_t i, n = MIN(s->n_groups, MAX_SAMPLES);
+	uint64_t window = MAX(s->window, 1);
+
+	memset(h->slot_suspect, 0xff, sizeof(h->slot_suspect));
+	for (i = 0; i < n; i++) {
+		const struct group_sample *x = &s->groups[i];
+		int slot = h->sample_slot[i];
+		const struct group *who = slot >= 0 ? &g->slot[slot] : NULL;
+		uint64_t blame = blame_of(h, s, i);
+		struct suspect *y;
+
+		if (who != NULL && who->as != IMPORTANCE_NONE)
+			blame -= MIN(blame, own_blame(h, s, i));
+		if (who != NULL && who->as != IMPORTANCE_NONE && blame > h->inside_blame && !who->self) {
+			h->inside = (int16_t)slot;
+			h->inside_blame = blame;
+		}
+		if (blame == 0 && x->forks == 0)
+			continue;
+		y = suspect_for(h, g, x, slot);
+		y->blame += blame;
+		y->forks += (uint32_t)(x->forks * USEC_PER_SEC / window);
+		y->rt_run_us += x->rt_run_us;
+		y->n_leaves++;
+		if (x->run_us > 0) {
+			y->rt_pm = MAX(y->rt_pm, (uint32_t)part(x->rt_run_us, x->run_us));
+			y->kthread_pm = MAX(y->kthread_pm, (uint32_t)part(x->kthread_run_us, x->run_us));
+		}
+		if (blame >= y->leaf_blame) {
+			y->leaf_blame = blame;
+			y->leaf = (int16_t)slot;
+		}
+		h->total += blame;
+		if (x->run_us > 0)
+			h->kernel += blame * MIN(x->kthread_run_us, x->run_us) / x->run_us;
+		if (who == NULL)
+			h->unknown += blame;
+		else if (who->as != IMPORTANCE_NONE)
+			h->protected_ += blame;
+		else if (who->unit >= 0)
+			h->touchable += blame;
+	}
+}
+
+static void order(struct harm *h, const struct snapshot *s)
+{
+	uint64_t capacity = MAX(s->window, 1) * MAX(s->machine.ncpu, 1);
+	uint32_t i;
+
+	for (i = 0; i < h->n_suspects; i++) {
+		struct suspect *y = &h->suspects[i];
+		uint64_t guilt = PERMYRIAD_FULL;
+
+		if (y->slot >= 0) {
+			y->usage = part(h->sub_run[y->slot], capacity);
+			y->entitled = (permyriad_t)(h->entitled[y->slot] / (ENT_FULL / PERMYRIAD_FULL));
+			guilt = y->usage > y->entitled ? (uint64_t)PERMYRIAD_FULL - (uint64_t)y->entitled * PERMYRIAD_FULL / (uint64_t)y->usage : 0;
+		}
+		y->score = y->blame * MAX(guilt, GUILT_FLOOR) / PERMYRIAD_FULL;
+		h->keys[i] = (struct sort_key) { .key = y->score, .id = y->id, .index = i };
+	}
+	sort_keys(h->keys, h->n_suspects);
+	memcpy(h->sorted, h->suspects, h->n_suspects * sizeof(h->sorted[0]));
+	for (i = 0; i < h->n_suspects; i++)
+		h->suspects[i] = h->sorted[h->keys[i].index];
+}
+
+void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, usec_t login_cost, bool health_bad, usec_t now)
+{
+	uint32_t i, n = MIN(s->n_groups, MAX_SAMPLES);
+	permyriad_t canary;
+	bool harmed = false;
+
+	h->fresh = h->login_fresh = false;
+	h->n_victims = h->n_suspects = 0;
+	memset(h->level, 0, sizeof(h->level));
+	h->self_level = 0;
+	h->login = 0;
+	h->total = h->touchable = h->protected_ = h->kernel = h->unknown = h->inside_blame = 0;
+	h->inside = SLOT_NONE;
+	sum_up(h, s, g, now);
+	entitle(h, g);
+	canary = judge_canary(h, s, login_cost);
+	for (i = 0; i < n; i++) {
+		int slot = h->sample_slot[i];
+
+		if (slot >= 0 && g->slot[slot].as != IMPORTANCE_NONE && !g->slot[slot].self)
+			judge_group(h, s, g, i, canary, login_cost, health_bad);
+	}
+	for (i = 0; i < h->n_victims; i++)
+		harmed = harmed || h->victims[i].level > 0 || h->victims[i].self_level > 0;
+	if (!harmed)
+		return;
+	spread_harm(h, s);
+	collect(h, s, g);
+	order(h, s);
+}

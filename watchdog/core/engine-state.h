@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine-state: the engine's inside. Only for core/engine.c and the files it is made
+ * of: relief (pools: when), squeeze (targets: what), inside (tasks), answers (results). */
+#pragma once
+
+#include "core/blame.h"
+#include "core/engine.h"
+#include "core/groups.h"
+#include "core/ladder.h"
+#include "core/law.h"
+#include "core/triage.h"
+
+#define ALARM_END          (10 * USEC_PER_SEC)  /* below half of Alarm= for so long */
+#define INCIDENT_END       (10 * USEC_PER_SEC)  /* nobody harmed for so long, nothing squeezed */
+#define EVIDENCE_LASTS     (1500 * USEC_PER_MSEC) /* a measurement of harm stands so long without a newer one */
+#define MEMORY_FAILED      (5 * USEC_PER_MIN)   /* what did not help is not tried again */
+#define MEMORY_OPERATOR    (10 * USEC_PER_MIN)  /* what a person released stays so */
+#define MEMORY_YIELDED     (10 * USEC_PER_MIN)
+#define COOL_DOWN_PART     4                    /* after AtMost: this part of it */
+#define COOL_DOWN_LEAST    USEC_PER_MIN
+#define COOL_DOWN_MOST     (5 * USEC_PER_MIN)
+#define SETS_MOST          3                    /* sets that may fail in one incident before we give up */
+#define DRIFT_GAP          USEC_PER_SEC
+#define DRIFT_MOST         5
+#define IDLE_DEMAND        (5 * USEC_PER_SEC)   /* it uses less than half its quota for so long: let go */
+#define WORSE_FOR          (3 * USEC_PER_SEC)   /* after a squeeze: watch the databases and endpoints */
+#define WORSE_BY           3000                 /* permyriad */
+#define RANK_GAP           USEC_PER_SEC
+#define RANK_ROUNDS        3
+#define CHECK_GAP          USEC_PER_SEC
+#define ENDPOINT_FRESH     (5 * USEC_PER_SEC)
+#define RELEASE_TRIES      10
+#define RELEASE_GAP        USEC_PER_SEC
+#define BOOST_WEIGHT       300                  /* lifeline for what has none, while the culprit is protected */
+#define MAX_POOLS          (MAX_POLICIES + 1)   /* [0] is rescue, [i + 1] policy i */
+#define MAX_MEMORIES       256                  /* beyond: the one that ends first is forgotten */
+#define BLIND_MOST         (5 * USEC_PER_SEC)   /* without a snapshot: no squeeze is kept */
+
+/* What belongs to one policy: everything it squeezes is judged and fed together. */
+struct pool {
+	uint32_t n;                     /* squeezes, without those being released */
+	permyriad_t level;              /* the latest evidence for this policy, and when it was seen */
+	usec_t level_at;
+	usec_t over_since, well_since;
+	uint32_t over_windows;
+	permyriad_t share, ceiling;     /* of the machine, together; no growth beyond ceiling ... */
+	usec_t ceiling_until;           /* ... until then */
+	bool growing;
+	usec_t cut_at, grow_at;
+	usec_t hold;
+	permyriad_t growth;
+	usec_t released_at;             /* 0: no relapse memory */
+	uint8_t judge;                  /* windows until the effect is judged, 0 = judged */
+	permyriad_t before, first;      /* harm at the latest and at the first cut */
+	permyriad_t database;           /* harm of databases at the latest addition */
+	usec_t added_at;
+	uint8_t worse;
+	bool effective;
+	bool said_limit, said_would, said_not;
+	uint8_t failures;               /* sets undone in this incident */
+	enum pattern pattern;
+};
+
+struct squeeze {
+	uint64_t group;
+	uint16_t pool;
+	uint8_t depth;
+	bool inside;                    /* its tasks, not the cgroup */
+	bool realtime;
+	bool weight_only;
+	uint8_t rung;                   /* enum rung */
+	uint32_t knobs;                 /* 1 << verb: in force or asked for */
+	uint32_t todo;                  /* to be asked for */
+	uint32_t undo;                  /* knobs to be released alone */
+	uint32_t broken;                /* 1 << rung: failed here */
+	bool release, gone;
+	uint8_t tries;
+	usec_t retry_at;
+	uint64_t releasing;             /* id of the release under way */
+	int32_t weight;
+	int32_t own_weight;             /* what it had when the squeeze began */
+	struct law_quota quota, own;    /* own.quota_us <= 0: none */
+	int64_t pids;
+	uint16_t cpus;
+	usec_t since, until, written, acted;
+	usec_t low_since;
+	uint8_t drifts;
+	usec_t drift_at;
+	uint16_t n_tasks;
+	uint8_t rounds;                 /* rankings asked for */
+	usec_t ranked_at;
+	uint64_t ranking;               /* id under way */
+	uint64_t last_action;
+	struct reason reason;
+};
+
+struct inflight {
+	uint64_t id;
+	enum verb verb;
+	uint64_t group;
+	usec_t deadline;
+	uint8_t attempt;
+	int64_t value;
+};
+
+struct memory {
+	uint64_t group;
+	enum why why;                   /* FAILED, TOO_LONG, OPERATOR, YIELD, NOT, VICTIM_WORSE */
+	usec_t until;
+};
+
+struct endpoint {
+	bool known, good, was_good;
+	uint8_t bad;                    /* bad answers in a row */
+	usec_t took, at, asked_at, before;
+};
+
+struct engine {
+	usec_t now;
+	uint32_t seed;
+	uint64_t next_id;
+	struct actions *out;            /* during a step only */
+
+	struct policy_set set;
+	struct groups groups;
+
+	usec_t last_snapshot, window;   /* 0 in calm */
+	permyriad_t pressure;
+	bool alarm;
+	uint32_t sense;                 /* bits asked for */
+	usec_t quiet_since, harm_from;
+	usec_t paused_until;
+	char pause_reason[REASON_TEXT_MAX];
+
+	uint32_t incident;
+	usec_t incident_since, incident_quiet;
+	uint32_t said;                  /* 1 << cause: reported in this alarm */
+	uint8_t cause_windows;
+	enum cause cause, cause_next;
+	permyriad_t level;              /* worst of all, and what it was worst for: latest evidence */
+	usec_t level_at;
+	uint32_t over_windows;
+	usec_t over_since;
+
+	struct triage_memory triage_memory;
+	struct triage triage;
+	struct harm harm;
+	uint16_t ncpu;
+	int32_t tasks_before;           /* at the start of the alarm */
+	int32_t tasks_now;
+
+	struct pool pools[MAX_POOLS];
+	uint32_t n_squeezes;
+	struct squeeze squeezes[MAX_SQUEEZES];
+	uint32_t n_tasks;               /* lowered, of all squeezes */
+	uint32_t n_inflight;
+	struct inflight inflight[MAX_INFLIGHT];
+	uint32_t n_memories;
+	struct memory memories[MAX_MEMORIES];
+	struct endpoint endpoints[MAX_POLICIES];
+	bool said_full;
+	bool lifelines_due;
+};
+
+/* What a pool goes by; of rescue or of a policy. */
+struct params {
+	int16_t policy;                 /* -1: rescue */
+	permyriad_t wait;
+	usec_t wait_for;
+	permyriad_t min_share;
+	usec_t at_most;
+	enum rung most;
+	bool useful;
+};
+
+/* engine.c */
+struct params engine_params(const struct engine *e, uint32_t pool);
+struct action *engine_emit(struct engine *e, enum verb verb, uint64_t group, usec_t within); /* NULL: no room */
+void engine_reason(struct engine *e, struct reason *r, enum why why, uint32_t pool, uint64_t target);
+struct action *engine_report(struct engine *e, enum why why, const struct reason *r, uint64_t group, const char *text);
+bool engine_may_act(const struct engine *e);
+uint32_t engine_first_pool(const struct engine *e);
+uint32_t engine_end_pool(const struct engine *e);
+bool engine_paused(const struct engine *e);
+bool engine_health_bad(const struct engine *e);
+void engine_open_incident(struct engine *e, uint32_t pool);
+
+/* relief.c */
+void relief_tick(struct engine *e);
+void relief_release_pool(struct engine *e, uint32_t pool, enum why why, const char *text);
+
+/* squeeze.c */
+struct target {
+	int16_t slot;                   /* of the unit, or of the leaf whose tasks are meant */
+	uint8_t rung;
+	uint8_t depth;
+	bool weight_only, inside, realtime;
+	uint16_t cpus;
+};
+
+struct plan {
+	uint32_t n;
+	struct target targets[MAX_SQUEEZES];
+	permyriad_t usage, entitled;    /* of all of them */
+	uint64_t refused;               /* the worst that cannot be squeezed, and why not; GROUP_NONE */
+	const char *why_not;
+};
+
+void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret);
+struct ladder_case squeeze_case(const struct engine *e, uint32_t pool, int slot, uint32_t broken);
+struct squeeze *squeeze_find(struct engine *e, uint64_t group);
+struct squeeze *squeeze_new(struct engine *e, uint32_t pool, const struct target *t, const struct reason *r);
+void squeeze_drop(struct engine *e, struct squeeze *s);
+void squeeze_release(struct engine *e, struct squeeze *s, const struct reason *r);
+void squeeze_climb(struct engine *e, struct squeeze *s, enum rung rung);
+void squeeze_share(struct engine *e, uint32_t pool, usec_t gap);        /* the pool's share onto its quotas */
+void squeeze_flush(struct engine *e);                   /* what is to be done → actions */
+void squeeze_remember(struct engine *e, uint64_t group, enum why why, usec_t until);
+bool squeeze_barred(const struct engine *e, uint64_t group);
+
+/* orders.c: events that are no measurements */
+int  orders_group(struct engine *e, const struct group_info *info);
+void orders_gone(struct engine *e, uint64_t id);
+void orders_policies(struct engine *e, const struct policy_set *set);
+void orders_operator(struct engine *e, const struct operator_order *o);
+void orders_endpoint(struct engine *e, const struct endpoint_answer *x);
+void orders_lifelines(struct engine *e);
+void engine_reset_pools(struct engine *e);
+
+/* inside.c */
+bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret);      /* REALTIME and SELF */
+void inside_boost(struct engine *e, bool on);           /* lifelines for who has none */
+bool inside_again(struct engine *e, struct squeeze *s);  /* another ranking; false: no use */
+void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r);
+void inside_watch(struct engine *e);                    /* endpoints as control input */
+
+/* results.c */
+int results_step(struct engine *e, const struct result *r);
+void results_deadlines(struct engine *e);
+void results_drift(struct engine *e, const struct drift *d);

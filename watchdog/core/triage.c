@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * triage: the cause before the remedy
+ *
+ * The order is that of what a squeeze would make worse or could not help: a host that
+ * takes the CPU away, interrupts, a scheduler that knows no weights, memory and disk,
+ * kernel threads, real-time tasks. Only then a culprit is looked for. What is smoothed
+ * starts at nothing, so a single odd window (a noisy host) delays nothing, while a
+ * T-instance out of credits, eighty per cent stolen, is named in the second window.
+ *
+ * Dozens of siblings that share the blame evenly, or thousands of forks per second,
+ * are no service at its peak: such a pattern may be squeezed harder and is
+ * a runaway even where the host steals time as well.
+ */
+#include "core/triage.h"
+
+#include "base/macro.h"
+
+static void smooth(permyriad_t *v, permyriad_t now)
+{
+	if (now >= 0)
+		*v = (permyriad_t)(*v + (now - *v) / TRIAGE_SMOOTH);
+}
+
+/* The suspects that explain the greater part, and whether they form a pattern. */
+static void find_set(const struct harm *h, const struct snapshot *s, const struct groups *g, struct triage *t)
+{
+	uint64_t sum = 0, most = 0, forks = 0, all_forks = 0, siblings = 0;
+	uint32_t i, n_touchable = 0;
+	int parent = SLOT_NONE;
+
+	for (i = 0; i < h->n_suspects; i++)
+		all_forks += h->suspects[i].forks;
+	if (s->machine.forks > 0)
+		all_forks = MAX(all_forks, (uint64_t)s->machine.forks * USEC_PER_SEC / MAX(s->window, 1));
+	for (i = 0; i < h->n_suspects && sum * PERMYRIAD_FULL < h->touchable * BLAME_SET_PART; i++) {
+		const struct suspect *x = &h->suspects[i];
+
+		if (x->no_unit != UNIT_OK)
+			continue;
+		if (n_touchable == 0)
+			parent = g->slot[x->slot].parent;
+		n_touchable++;
+		sum += x->blame;
+		most = MAX(most, x->blame);
+		forks += x->forks;
+		if (g->slot[x->slot].parent == parent)
+			siblings++;
+	}
+	t->n_set = n_touchable;
+	if (forks >= TRIAGE_FORKS && forks >= 10 * (all_forks - MIN(forks, all_forks)))
+		t->pattern = PATTERN_FORKS;
+	else if (n_touchable >= TRIAGE_SIBLINGS && most * PERMYRIAD_FULL <= sum * TRIAGE_ONE_PART && siblings * 10 >= n_touchable * UINT64_C(8))
+		t->pattern = PATTERN_SIBLINGS;
+}
+
+static void find_own_limit(const struct harm *h, struct triage *t)
+{
+	uint32_t i;
+
+	for (i = 0; i < h->n_victims; i++)
+		if (h->victims[i].own_limit >= TRIAGE_OWN_LIMIT && h->victims[i].own_limit > t->own_limit) {
+			t->own_limit = h->victims[i].own_limit;
+			t->own_limit_group = h->victims[i].id;
+			t->also |= 1u << CAUSE_OWN_LIMIT;
+		}
+}
+
+static const struct suspect *find_realtime(const struct harm *h, const struct snapshot *s)
+{
+	uint32_t i;
+
+	for (i = 0; i < h->n_suspects; i++)
+		if ((uint64_t)h->suspects[i].rt_run_us * PERMYRIAD_FULL >= MAX(s->window, 1) * TRIAGE_RT_PART)
+			return &h->suspects[i];
+	return NULL;
+}
+
+static void say(struct triage *t, enum cause cause, permyriad_t measured, permyriad_t limit, uint64_t group)
+{
+	t->cause = cause;
+	t->measured = measured;
+	t->limit = limit;
+	t->group = group;
+}
+
+void triage_decide(struct triage_memory *m, const struct snapshot *s, const struct harm *h, const struct groups *g,
+		   permyriad_t over, struct triage *ret)
+{
+	struct triage t = { .cause = CAUSE_NONE, .measured = -1, .limit = -1, .own_limit = 0 };
+	const struct machine_sample *x = &s->machine;
+	const struct suspect *rt;
+	permyriad_t level = h->self_level, i, pids = -1;
+	bool harmed;
+
+	smooth(&m->steal, x->steal);
+	smooth(&m->irq, x->irq);
+	smooth(&m->mem_full, x->mem_full);
+	smooth(&m->io_full, x->io_full);
+	for (i = 0; i < IMPORTANCE_NONE; i++)
+		level = MAX(level, h->level[i]);
+	harmed = level >= over;
+	find_set(h, s, g, &t);
+	find_own_limit(h, &t);
+	rt = find_realtime(h, s);
+	if (x->tasks > 0 && x->tasks_max > 0)
+		pids = (permyriad_t)MIN((int64_t)x->tasks * PERMYRIAD_FULL / x->tasks_max, PERMYRIAD_FULL);
+	if (pids >= TRIAGE_PIDS)
+		t.also |= 1u << CAUSE_PIDS;
+
+	if (m->steal >= TRIAGE_STEAL && t.pattern == PATTERN_NONE)
+		say(&t, CAUSE_STEAL, m->steal, TRIAGE_STEAL, GROUP_NONE);
+	else if (m->irq >= TRIAGE_IRQ)
+		say(&t, CAUSE_IRQ, m->irq, TRIAGE_IRQ, GROUP_NONE);
+	else if (x->sched_ext && harmed)
+		say(&t, CAUSE_SCHED_EXT, level, over, GROUP_NONE);
+	else if (!harmed && m->mem_full >= TRIAGE_MEM_FULL)
+		say(&t, CAUSE_BLOCKED, m->mem_full, TRIAGE_MEM_FULL, GROUP_NONE);
+	else if (!harmed && m->io_full >= TRIAGE_IO_FULL)
+		say(&t, CAUSE_BLOCKED, m->io_full, TRIAGE_IO_FULL, GROUP_NONE);
+	else if (harmed && h->total > 0 && h->kernel * 2 >= h->total)
+		say(&t, CAUSE_KERNEL, (permyriad_t)(h->kernel * PERMYRIAD_FULL / h->total), PERMYRIAD_FULL / 2, GROUP_NONE);
+	else if (harmed && rt != NULL)
+		say(&t, CAUSE_REALTIME, (permyriad_t)MIN((uint64_t)rt->rt_run_us * PERMYRIAD_FULL / MAX(s->window, 1), (uint64_t)INT32_MAX),
+		    TRIAGE_RT_PART, rt->id);
+	else if (pids >= TRIAGE_PIDS && !harmed)
+		say(&t, CAUSE_PIDS, pids, TRIAGE_PIDS, h->n_suspects > 0 ? h->suspects[0].id : GROUP_NONE);
+	else if (!harmed && t.own_limit > 0)
+		say(&t, CAUSE_OWN_LIMIT, t.own_limit, TRIAGE_OWN_LIMIT, t.own_limit_group);
+	else if (harmed && h->inside >= 0 && h->protected_ * 2 > h->protected_ + h->touchable)
+		say(&t, CAUSE_SELF, (permyriad_t)(h->protected_ * PERMYRIAD_FULL / MAX(h->total, 1)), PERMYRIAD_FULL / 2, g->slot[h->inside].info.id);
+	else if (harmed && h->total > 0)
+		say(&t, t.pattern != PATTERN_NONE || t.n_set <= TRIAGE_FEW ? CAUSE_RUNAWAY : CAUSE_OVERLOAD, level, over, GROUP_NONE);
+	if (t.cause == CAUSE_RUNAWAY || t.cause == CAUSE_OVERLOAD)
+		for (i = 0; i < (permyriad_t)h->n_suspects; i++)
+			if (h->suspects[i].no_unit == UNIT_OK) {
+				t.group = h->suspects[i].id;
+				break;
+			}
+	*ret = t;
+}
+
+bool triage_squeezes(enum cause cause)
+{
+	return cause == CAUSE_RUNAWAY || cause == CAUSE_OVERLOAD || cause == CAUSE_SELF || cause == CAUSE_REALTIME;
+}

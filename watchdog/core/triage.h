@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* triage: what kind of trouble it is, before anybody is squeezed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/action.h"
+#include "core/blame.h"
+
+#define TRIAGE_STEAL      1000          /* permyriad of all CPUs, smoothed */
+#define TRIAGE_IRQ        2000
+#define TRIAGE_MEM_FULL   2000
+#define TRIAGE_IO_FULL    4000
+#define TRIAGE_RT_PART    5000          /* of one CPU, run by real-time tasks of one cgroup */
+#define TRIAGE_PIDS       8000          /* of the task table */
+#define TRIAGE_OWN_LIMIT  2000          /* of the window, throttled by its own quota */
+#define TRIAGE_SIBLINGS   12            /* that many explain it together, none above ... */
+#define TRIAGE_ONE_PART   1500          /* ... this: a pattern, no service load */
+#define TRIAGE_FEW        3             /* up to so many culprits are runaways, more are an overload */
+#define TRIAGE_FORKS      500           /* per second, and ten times all the others' */
+#define TRIAGE_SMOOTH     8             /* windows */
+
+enum pattern { PATTERN_NONE, PATTERN_SIBLINGS, PATTERN_FORKS };
+
+/* What is carried from window to window; zero is where it starts. */
+struct triage_memory {
+	permyriad_t steal, irq, mem_full, io_full;      /* smoothed */
+};
+
+struct triage {
+	enum cause cause;               /* the one that decides */
+	permyriad_t measured, limit;    /* its evidence */
+	uint64_t group;                 /* whom it is about; GROUP_NONE */
+	enum pattern pattern;
+	uint32_t also;                  /* bit set of 1 << cause: found as well, to be reported */
+	uint64_t own_limit_group;       /* of CAUSE_OWN_LIMIT in also */
+	permyriad_t own_limit;
+	uint32_t n_set;                 /* suspects[] that explain BLAME_SET_PART of the touchable blame */
+};
+
+/* over: the level from which on harm counts (the lowest of any policy). */
+void triage_decide(struct triage_memory *m, const struct snapshot *s, const struct harm *h, const struct groups *g,
+		   permyriad_t over, struct triage *ret);
+
+/* Does this cause allow to squeeze? */
+bool triage_squeezes(enum cause cause);
