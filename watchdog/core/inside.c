@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inside: when the culprit is what we protect
+ *
+ * The API that runs wild also answers the health check; the hogs live in ssh.service.
+ * The cgroup itself is never squeezed then. Its tasks are ranked by the steward and
+ * the worst are lowered to SCHED_IDLE, which inside one cgroup is as good as moving
+ * them (measured: 64 hogs beside sshd, 7.8 s per login → 0.50 s), stays in place and
+ * is inherited by what they fork. A real-time hog becomes SCHED_OTHER.
+ *
+ * Worst is what stands out: half of the largest where one stands out, half of the mean
+ * where all are alike. What a [Protect] names by Processes= is never lowered. A login
+ * that waits looks like a hog (it gets as much of the CPU), so young tasks are spared
+ * as long as the old ones explain most of it.
+ *
+ * Endpoints are the control input: if one that answered well stops to do so after
+ * tasks were lowered, that is undone.
+ */
+#include "core/engine-state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/macro.h"
+#include "base/str.h"
+
+#define SCHED_FIFO_  1
+#define SCHED_RR_    2
+#define SCHED_IDLE_  5
+#define TICK_US      10000              /* USER_HZ is 100 everywhere: task_ref.start */
+#define YOUNG_TASK   (5 * USEC_PER_SEC)
+#define RT_LEAST     1000               /* permyriad of a CPU that makes a real-time task a hog */
+#define TASK_LEAST   10                 /* the same of any task, to be looked at */
+#define WATCH_FOR    (10 * USEC_PER_SEC)
+
+static void refuse(struct plan *plan, uint64_t group, const char *why)
+{
+	plan->refused = group;
+	plan->why_not = why;
+}
+
+bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
+{
+	bool realtime = e->triage.cause == CAUSE_REALTIME;
+	struct ladder_case c;
+	const struct group *x;
+	int slot = e->harm.inside;
+	enum rung rung;
+	uint32_t i;
+
+	if (realtime) {
+		slot = SLOT_NONE;
+		for (i = 0; i < e->harm.n_suspects; i++)
+			if (e->harm.suspects[i].id == e->triage.group)
+				slot = e->harm.suspects[i].leaf;
+	}
+	if (slot < 0)
+		return false;
+	x = &e->groups.slot[slot];
+	for (i = 0; i < e->n_squeezes; i++)
+		if (e->squeezes[i].group == x->info.id)
+			return false;
+	if (squeeze_barred(e, x->info.id))
+		return false;
+	if (x->self)
+		return false;
+	if (x->info.flags & (GROUP_IS_ROOT | GROUP_NO_TARGET)) {
+		refuse(ret, x->info.id, "its tasks are in the root cgroup or one that cannot be used; start it as a service or in a session");
+		return false;
+	}
+	if (realtime && x->as != IMPORTANCE_NONE) {
+		refuse(ret, x->info.id, "a protected service runs at real-time priority; lower it with chrt or CPUSchedulingPolicy=");
+		return false;
+	}
+	if (pool > 0 && x->throttle != (int16_t)(pool - 1)) {
+		if (x->throttle < 0)
+			refuse(ret, x->info.id, "no [Throttle] policy names it");
+		return false;
+	}
+	c = squeeze_case(e, pool, slot, 0);
+	c.inside = true;
+	c.weight_only = false;
+	rung = ladder_next(&c, RUNG_NONE);
+	if (rung == RUNG_NONE) {
+		refuse(ret, x->info.id, ladder_why_not(&c));
+		return false;
+	}
+	ret->targets[ret->n++] = (struct target) {
+		.slot = (int16_t)slot, .rung = (uint8_t)rung, .depth = x->depth, .inside = true, .realtime = realtime,
+		.cpus = (uint16_t)MIN(e->ncpu, 4),
+	};
+	return true;
+}
+
+void inside_boost(struct engine *e, bool on)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->groups.n; i++) {
+		struct group *x = &e->groups.slot[e->groups.by_id[i]];
+		bool boost = on && (x->own_as == IMPORTANCE_LOGIN || x->own_as == IMPORTANCE_HEALTH) && !x->young &&
+			     (x->info.flags & GROUP_CAN_WEIGHT) && e->groups.by_id[i] != e->harm.inside;
+
+		if (boost == x->boosted)
+			continue;
+		x->boosted = boost;
+		e->lifelines_due = true;
+	}
+}
+
+bool inside_again(struct engine *e, struct squeeze *s)
+{
+	if (s->ranking || s->rounds >= RANK_ROUNDS)
+		return s->ranking != 0;
+	if (e->now - s->ranked_at >= RANK_GAP)
+		s->todo |= 1u << VERB_RANK;
+	return true;
+}
+
+static bool lowerable(const struct squeeze *s, const struct task_ref *t)
+{
+	bool rt = t->policy == SCHED_FIFO_ || t->policy == SCHED_RR_;
+
+	if (s->realtime)
+		return rt && t->cpu_pm >= RT_LEAST;
+	if (t->keep || rt || t->cpu_pm < TASK_LEAST)
+		return false;
+	return s->rung == RUNG_JAIL || t->policy != SCHED_IDLE_;
+}
+
+static bool is_young(const struct engine *e, const struct task_ref *t)
+{
+	usec_t started = t->start * TICK_US;
+
+	return t->start > 0 && started < e->now && e->now - started < YOUNG_TASK;
+}
+
+/* From which part of a CPU on a task is one of the worst. */
+static uint32_t worst_from(const struct squeeze *s, const struct task_ref *tasks, uint32_t n)
+{
+	uint64_t sum = 0, most = 0;
+	uint32_t i, count = 0;
+
+	for (i = 0; i < n; i++) {
+		if (tasks[i].cpu_pm < TASK_LEAST)
+			continue;
+		sum += tasks[i].cpu_pm;
+		most = MAX(most, tasks[i].cpu_pm);
+		count++;
+	}
+	if (count == 0 || s->realtime)
+		return 0;
+	return (uint32_t)(most >= 2 * sum / count ? most / 2 : sum / count / 2);
+}
+
+void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
+{
+	enum verb verb = s->realtime ? VERB_TASKS_OTHER : s->rung == RUNG_JAIL ? VERB_JAIL : VERB_TASKS_IDLE;
+	uint32_t i, n = MIN(r->n_tasks, (uint32_t)MAX_TASKS), from = r->tasks ? worst_from(s, r->tasks, n) : 0;
+	uint32_t room = MIN(MAX_SQUEEZED_TASKS - e->out->n_tasks, MAX_SQUEEZED_TASKS - MIN(e->n_tasks, MAX_SQUEEZED_TASKS));
+	struct pool *p = &e->pools[s->pool];
+	uint64_t old = 0, all = 0;
+	bool spare;
+	struct action *a;
+	struct reason why = s->reason;
+
+	if (r->tasks == NULL)
+		n = 0;
+	for (i = 0; i < n; i++)
+		if (lowerable(s, &r->tasks[i]) && r->tasks[i].cpu_pm >= from) {
+			all += r->tasks[i].cpu_pm;
+			old += is_young(e, &r->tasks[i]) ? 0 : r->tasks[i].cpu_pm;
+		}
+	spare = old * 2 >= all;
+	if (all == 0 || room == 0) {
+		s->rounds = RANK_ROUNDS;
+		if (s->n_tasks > 0 || s->rung == RUNG_JAIL)
+			return;
+		why.why = WHY_NOT;
+		(void)engine_report(e, WHY_NOT, &why, s->group, room == 0 ? "too many tasks are lowered already" :
+				    s->realtime ? "no real-time task that uses a CPU was found in it" : "no task in it stands out that may be lowered");
+		squeeze_remember(e, s->group, WHY_NOT, e->now + USEC_PER_MIN);
+		squeeze_release(e, s, &why);
+		return;
+	}
+	a = engine_emit(e, verb, s->group, 2 * USEC_PER_SEC);
+	if (a == NULL) {
+		s->todo |= 1u << VERB_RANK;
+		return;
+	}
+	a->task_first = (uint16_t)e->out->n_tasks;
+	for (i = 0; i < n && a->n_tasks < room; i++) {
+		const struct task_ref *t = &r->tasks[i];
+
+		if (!lowerable(s, t) || t->cpu_pm < from || (spare && is_young(e, t)))
+			continue;
+		e->out->tasks[e->out->n_tasks++] = *t;
+		a->n_tasks++;
+	}
+	a->reason = s->reason;
+	a->until = s->until;
+	a->parent = s->last_action;
+	s->last_action = a->id;
+	s->knobs |= 1u << verb;
+	s->acted = e->now;
+	if (verb == VERB_JAIL) {
+		s->quota = law_quota(engine_params(e, s->pool).min_share, 1, e->ncpu, s->cpus, 0);
+		a->value = s->quota.quota_us;
+		a->value2 = s->quota.period_us;
+		s->rounds = RANK_ROUNDS;
+	}
+	p->cut_at = e->now;
+	p->judge = LAW_JUDGE_TICKS;
+	for (i = 0; i < e->set.n_policies; i++)
+		e->endpoints[i].was_good = e->endpoints[i].known && e->endpoints[i].good;
+}
+
+void inside_watch(struct engine *e)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < e->n_squeezes; i++) {
+		struct squeeze *s = &e->squeezes[i];
+		struct reason r = s->reason;
+
+		if (!s->inside || s->realtime || s->release || s->n_tasks == 0 || e->now - s->acted > WATCH_FOR)
+			continue;
+		for (j = 0; j < e->set.n_policies; j++) {
+			const struct endpoint *x = &e->endpoints[j];
+
+			if (!x->was_good || x->bad < 2 || x->at <= s->acted)
+				continue;
+			r.why = WHY_VICTIM_WORSE;
+			r.policy = (int16_t)j;
+			squeeze_remember(e, s->group, WHY_VICTIM_WORSE, e->now + MEMORY_FAILED);
+			(void)engine_report(e, WHY_VICTIM_WORSE, &r, s->group, "the endpoint answers badly since; undone");
+			squeeze_release(e, s, &r);
+			break;
+		}
+	}
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * orders: what the engine is told that is no measurement
+ *
+ * A person's word stands above every policy: what was released by hand is left alone
+ * for ten minutes, and a pause releases everything and ends by itself. New policies
+ * let go of what the old ones squeezed; if it is still harmful, the new set finds that
+ * out within the next windows.
+ *
+ * The lifeline is the one change made before anybody is harmed: a moderate weight for
+ * what must stay responsive, in rescue and enforce mode, put back in observe.
+ */
+#include "core/engine-state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/macro.h"
+#include "base/str.h"
+
+void orders_gone(struct engine *e, uint64_t id)
+{
+	struct squeeze *s = squeeze_find(e, id);
+
+	if (s != NULL)
+		s->gone = true;
+	(void)groups_remove(&e->groups, id);
+}
+
+int orders_group(struct engine *e, const struct group_info *info)
+{
+	uint64_t forgotten;
+	int old = groups_find(&e->groups, info->id), slot;
+	struct group_info copy = *info;
+
+	/* What is read back of a squeezed cgroup is our own value, not its own. */
+	if (old >= 0 && e->groups.slot[old].pinned) {
+		copy.weight = e->groups.slot[old].info.weight;
+		copy.quota_us = e->groups.slot[old].info.quota_us;
+		copy.period_us = e->groups.slot[old].info.period_us;
+	}
+	slot = groups_put(&e->groups, &e->set, &copy, e->now, &forgotten);
+	if (slot < 0)
+		return slot == -EINVAL ? slot : 0;
+	e->lifelines_due = e->lifelines_due || e->groups.slot[slot].lifeline_wanted != e->groups.slot[slot].lifeline;
+	return 0;
+}
+
+/* Who should have a lifeline weight, has one; who should not any more, gets its own back. */
+void orders_lifelines(struct engine *e)
+{
+	bool wanted = e->set.settings.mode != MODE_OBSERVE, all = true;
+	uint32_t i;
+
+	if (!e->lifelines_due)
+		return;
+	for (i = 0; i < e->groups.n; i++) {
+		struct group *x = &e->groups.slot[e->groups.by_id[i]];
+		int32_t weight = wanted ? MAX(x->lifeline_wanted, x->boosted ? BOOST_WEIGHT : -1) : -1;
+		struct action *a;
+
+		if (weight == x->lifeline || (x->info.flags & (GROUP_IS_ROOT | GROUP_NO_TARGET)))
+			continue;
+		a = engine_emit(e, VERB_LIFELINE, x->info.id, 30 * USEC_PER_SEC);
+		if (a == NULL) {
+			all = false;
+			break;
+		}
+		a->value = weight;
+		a->reason.why = WHY_LIFELINE;
+		a->reason.policy = x->own_protect;
+		x->lifeline = weight;
+	}
+	e->lifelines_due = !all;
+}
+
+void orders_policies(struct engine *e, const struct policy_set *set)
+{
+	struct reason r = { .why = WHY_POLICY, .policy = -1, .measured = -1, .limit = -1 };
+	uint32_t i;
+
+	/* What was squeezed by policies that may have changed is let go: the new set decides
+	 * anew, within the next windows. */
+	for (i = 0; i < MAX_POOLS; i++)
+		if (e->pools[i].n > 0)
+			relief_release_pool(e, i, WHY_POLICY, "the policies changed");
+	engine_reset_pools(e);
+	memset(e->endpoints, 0, sizeof(e->endpoints));
+	e->set = *set;
+	groups_classify(&e->groups, &e->set, e->now);
+	(void)groups_refresh(&e->groups, &e->set, e->now);
+	e->lifelines_due = true;
+	(void)engine_report(e, WHY_POLICY, &r, GROUP_NONE, "");
+}
+
+void orders_operator(struct engine *e, const struct operator_order *o)
+{
+	struct reason r = { .why = WHY_OPERATOR, .policy = -1, .measured = -1, .limit = -1 };
+	struct squeeze *s;
+	struct action *a;
+	uint32_t i;
+
+	switch (o->verb) {
+	case OPERATOR_RELEASE:
+		s = squeeze_find(e, o->group);
+		squeeze_remember(e, o->group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
+		if (s != NULL)
+			squeeze_release(e, s, &r);
+		(void)engine_report(e, WHY_OPERATOR, &r, o->group, s ? "released, and left alone for 10min" : "left alone for 10min");
+		break;
+	case OPERATOR_RELEASE_ALL:
+		for (i = 0; i < e->n_squeezes; i++) {
+			squeeze_remember(e, e->squeezes[i].group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
+			squeeze_release(e, &e->squeezes[i], &r);
+		}
+		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "everything released, and left alone for 10min");
+		a = engine_emit(e, VERB_RELEASE, GROUP_NONE, 5 * USEC_PER_SEC);
+		if (a != NULL)
+			a->reason.why = WHY_OPERATOR;
+		break;
+	case OPERATOR_PAUSE:
+		e->paused_until = o->until;
+		memcpy(e->pause_reason, o->reason, sizeof(e->pause_reason));
+		e->pause_reason[sizeof(e->pause_reason) - 1] = 0;
+		r.lasting = o->until > e->now ? o->until - e->now : 0;
+		for (i = 0; i < e->n_squeezes; i++)
+			squeeze_release(e, &e->squeezes[i], &r);
+		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "paused: everything released, nothing is squeezed until it ends");
+		break;
+	case OPERATOR_RESUME:
+		if (e->paused_until == 0)
+			break;
+		e->paused_until = 0;
+		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "resumed");
+		break;
+	}
+}
+
+void orders_endpoint(struct engine *e, const struct endpoint_answer *x)
+{
+	struct endpoint *p = &e->endpoints[x->policy];
+	bool good = x->good && x->took <= e->set.policies[x->policy].good;
+
+	p->was_good = p->known ? p->good : good;
+	p->known = true;
+	p->good = good;
+	p->bad = good ? 0 : (uint8_t)MIN(p->bad + 1, 100);
+	p->took = x->took;
+	p->at = e->now;
+}

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relief: when to cut, to hold and to give back
+ *
+ * All that one policy squeezes is a pool: judged by one harm, fed from one share of the
+ * machine. A pool without members waits until its policy's harm has lasted; one with
+ * members is cut further while harm lasts, each cut being judged by three windows;
+ * is held until harm was below half the threshold for a while; and is then given
+ * back in steps. Only the victims' measured harm decides, never the pressure of the
+ * machine or of the offender: what is throttled counts as stalled, so both stay
+ * high as long as the squeeze works (measured: the offender's 14 → 91 %, the
+ * victim's 1-2 %).
+ *
+ * A window in which nobody was measured decides nothing; harm seen before stands for
+ * a second and a half, since an idle sshd is only spoken for by the canary's turns.
+ *
+ * A relapse while giving back marks a ceiling a fifth below the share that hurt, and
+ * each relapse doubles the hold and halves the growth: under a steady overload it
+ * comes to rest, with a try every five minutes at most.
+ */
+#include "core/engine-state.h"
+
+#include <string.h>
+
+#include "base/macro.h"
+#include "base/str.h"
+
+/* Harm as this pool sees it: rescue looks only at what a login would take. */
+static permyriad_t level_now(const struct engine *e, uint32_t pool)
+{
+	const struct harm *h = &e->harm;
+	permyriad_t level = h->self_level, i;
+
+	if (pool == 0)
+		return h->login == 0 ? 0 :
+		       (permyriad_t)(PERMYRIAD_FULL - MIN(e->set.settings.login_cost * PERMYRIAD_FULL / h->login, (usec_t)PERMYRIAD_FULL));
+	for (i = 0; i < IMPORTANCE_NONE; i++)
+		level = MAX(level, h->level[i]);
+	return level;
+}
+
+/* A login that takes 1/part of RescueLogin=, as a share of waiting. */
+static permyriad_t login_share(const struct engine *e, unsigned part)
+{
+	const struct settings *s = &e->set.settings;
+	usec_t target = MAX(s->rescue_login / part, s->login_cost + s->login_cost / 2);
+
+	return (permyriad_t)(PERMYRIAD_FULL - s->login_cost * PERMYRIAD_FULL / target);
+}
+
+static void describe(const struct engine *e, const struct pool *p, const struct target *t, char *buf, size_t size)
+{
+	char share[UNITS_TEXT_MAX];
+	const struct group *x = &e->groups.slot[t->slot];
+
+	switch ((enum rung)t->rung) {
+	case RUNG_WEIGHT:
+		(void)str_format(buf, size, "weight %d instead of %d", (int)law_weight(x->info.weight), (int)x->info.weight);
+		break;
+	case RUNG_QUOTA:
+		(void)str_format(buf, size, "quota, together %s of the machine", units_format_permyriad(p->share, share));
+		break;
+	case RUNG_TASKS:
+		(void)str_copy(buf, size, t->realtime ? "SCHED_OTHER for its real-time tasks" : "SCHED_IDLE for its worst tasks");
+		break;
+	default:
+		(void)str_copy(buf, size, rung_to_string((enum rung)t->rung));
+		break;
+	}
+}
+
+static enum verb verb_of(const struct target *t)
+{
+	static const enum verb verbs[_RUNG_MAX] = {
+		[RUNG_WEIGHT] = VERB_WEIGHT, [RUNG_QUOTA] = VERB_QUOTA, [RUNG_TASKS] = VERB_TASKS_IDLE, [RUNG_JAIL] = VERB_JAIL,
+		[RUNG_PIDS] = VERB_PIDS, [RUNG_FREEZE] = VERB_FREEZE, [RUNG_KILL] = VERB_KILL,
+	};
+
+	return t->realtime ? VERB_TASKS_OTHER : verbs[t->rung];
+}
+
+/* One line for each rung of a plan, and, unless it is only said, the squeezes. */
+static uint32_t carry_out(struct engine *e, uint32_t pool, const struct plan *plan, enum why why, bool act)
+{
+	struct pool *p = &e->pools[pool];
+	uint32_t i, made = 0;
+	enum rung rung;
+
+	for (rung = RUNG_WEIGHT; rung < _RUNG_MAX; rung++) {
+		struct action *a;
+		struct reason r;
+		char text[REASON_TEXT_MAX];
+		const struct target *first = NULL;
+		uint32_t n = 0;
+
+		for (i = 0; i < plan->n; i++)
+			if (plan->targets[i].rung == rung && n++ == 0)
+				first = &plan->targets[i];
+		if (n == 0)
+			continue;
+		describe(e, p, first, text, sizeof(text));
+		engine_reason(e, &r, act ? why : WHY_WOULD, pool, e->groups.slot[first->slot].info.id);
+		a = engine_report(e, r.why, &r, e->groups.slot[first->slot].info.id, text);
+		if (a != NULL) {
+			a->value = n;
+			a->value2 = verb_of(first);
+		}
+		for (i = 0; act && i < plan->n; i++) {
+			const struct target *t = &plan->targets[i];
+
+			if (t->rung != rung)
+				continue;
+			engine_reason(e, &r, why, pool, e->groups.slot[t->slot].info.id);
+			(void)str_copy(r.text, sizeof(r.text), text);
+			if (squeeze_new(e, pool, t, &r) == NULL) {
+				engine_reason(e, &r, WHY_NOT, pool, e->groups.slot[t->slot].info.id);
+				(void)engine_report(e, WHY_NOT, &r, e->groups.slot[t->slot].info.id,
+						    "more cgroups than can be squeezed at once; the least to blame stay free");
+				return made;
+			}
+			made++;
+		}
+	}
+	return made;
+}
+
+static void say_not(struct engine *e, uint32_t pool, uint64_t group, const char *text)
+{
+	struct reason r;
+
+	if (e->pools[pool].said_not)
+		return;
+	e->pools[pool].said_not = true;
+	engine_reason(e, &r, WHY_NOT, pool, group);
+	(void)engine_report(e, WHY_NOT, &r, group, text);
+}
+
+static void begin_judging(struct engine *e, struct pool *p)
+{
+	p->cut_at = e->now;
+	p->judge = LAW_JUDGE_TICKS;
+	p->before = p->level;
+	p->effective = false;
+	p->growing = false;
+}
+
+static void make_plan(struct engine *e, uint32_t pool, bool more, struct plan *plan)
+{
+	memset(plan, 0, sizeof(*plan));
+	if (e->triage.cause == CAUSE_SELF || e->triage.cause == CAUSE_REALTIME)
+		(void)inside_plan(e, pool, plan);
+	else
+		squeeze_plan(e, pool, more, plan);
+}
+
+/* The first squeeze of a pool. */
+static void start(struct engine *e, uint32_t pool)
+{
+	struct pool *p = &e->pools[pool];
+	struct params par = engine_params(e, pool);
+	bool relapse = p->released_at && e->now - p->released_at < LAW_MEMORY;
+	struct plan plan;
+
+	if (!triage_squeezes(e->triage.cause) || p->failures >= SETS_MOST)
+		return;
+	make_plan(e, pool, false, &plan);
+	if (plan.n == 0 && plan.refused == GROUP_NONE)
+		return;
+	engine_open_incident(e, pool);
+	if (plan.n == 0) {
+		say_not(e, pool, plan.refused, plan.why_not);
+		return;
+	}
+	p->pattern = e->triage.pattern;
+	p->share = p->pattern != PATTERN_NONE ? par.min_share : law_first_share(plan.usage, plan.entitled, par.min_share);
+	if (!engine_may_act(e)) {
+		if (!p->said_would)
+			(void)carry_out(e, pool, &plan, WHY_WOULD, false);
+		p->said_would = true;
+		return;
+	}
+	if (relapse) {
+		p->hold = law_hold_after_relapse(p->hold);
+		p->growth = law_growth_after_relapse(p->growth);
+		p->share = par.min_share;
+	} else {
+		p->hold = LAW_HOLD_FIRST;
+		p->growth = LAW_GROWTH_FIRST;
+		p->ceiling = PERMYRIAD_FULL;
+		p->ceiling_until = 0;
+	}
+	p->first = p->level;
+	p->database = e->harm.level[IMPORTANCE_DATABASE];
+	p->added_at = e->now;
+	p->worse = 0;
+	begin_judging(e, p);
+	if (e->triage.cause == CAUSE_SELF)
+		inside_boost(e, true);
+	(void)carry_out(e, pool, &plan, relapse ? WHY_RELAPSE : WHY_HARM, true);
+	squeeze_share(e, pool, 0);
+}
+
+void relief_release_pool(struct engine *e, uint32_t pool, enum why why, const char *text)
+{
+	struct pool *p = &e->pools[pool];
+	uint64_t first = GROUP_NONE;
+	struct action *a;
+	struct reason r;
+	uint32_t i, n = 0;
+
+	for (i = 0; i < e->n_squeezes; i++) {
+		struct squeeze *s = &e->squeezes[i];
+
+		if (s->pool != pool || s->release)
+			continue;
+		if (n++ == 0)
+			first = s->group;
+		engine_reason(e, &r, why, pool, s->group);
+		r.lasting = e->now - s->since;
+		if (why == WHY_NO_EFFECT || why == WHY_VICTIM_WORSE)
+			squeeze_remember(e, s->group, why, e->now + MEMORY_FAILED);
+		squeeze_release(e, s, &r);
+	}
+	if (n == 0)
+		return;
+	engine_reason(e, &r, why, pool, first);
+	r.lasting = e->now - MIN(p->added_at, e->now);
+	a = engine_report(e, why, &r, first, text);
+	if (a != NULL) {
+		a->value = n;
+		a->value2 = VERB_RELEASE;
+	}
+	p->growing = false;
+}
+
+/* Further: what is not squeezed yet, else the next rung or half the share. */
+static void tighten(struct engine *e, uint32_t pool)
+{
+	struct pool *p = &e->pools[pool];
+	struct params par = engine_params(e, pool);
+	uint32_t i, quotas = 0, weights = 0, changed = 0, tasks = 0;
+	uint64_t first = GROUP_NONE;
+	struct plan plan;
+	struct reason r;
+	struct action *a;
+	char text[REASON_TEXT_MAX], share[UNITS_TEXT_MAX];
+	bool cut = false;
+	enum rung climbed = RUNG_NONE;
+
+	if (triage_squeezes(e->triage.cause)) {
+		make_plan(e, pool, true, &plan);
+		if (plan.n > 0) {
+			if (e->triage.pattern != PATTERN_NONE)
+				p->pattern = e->triage.pattern;
+			p->added_at = e->now;
+			p->database = e->harm.level[IMPORTANCE_DATABASE];
+			begin_judging(e, p);
+			(void)carry_out(e, pool, &plan, WHY_HARM, true);
+			squeeze_share(e, pool, LAW_CUT_GAP);
+			return;
+		}
+	}
+	for (i = 0; i < e->n_squeezes; i++) {
+		const struct squeeze *s = &e->squeezes[i];
+
+		if (s->pool != pool || s->release)
+			continue;
+		if (s->ranking)
+			return;
+		if (first == GROUP_NONE)
+			first = s->group;
+		quotas += s->rung == RUNG_QUOTA;
+		weights += s->rung == RUNG_WEIGHT;
+		tasks += s->rung == RUNG_TASKS;
+	}
+	for (i = 0; tasks > 0 && i < e->n_squeezes; i++) {
+		struct squeeze *s = &e->squeezes[i];
+
+		if (s->pool == pool && !s->release && s->rung == RUNG_TASKS && inside_again(e, s))
+			changed++;
+	}
+	if (changed > 0) {
+		begin_judging(e, p);
+		return;
+	}
+	if (quotas > 0 && p->share > par.min_share) {
+		p->share = law_cut(p->share, par.min_share);
+		cut = true;
+	}
+	for (i = 0; i < e->n_squeezes; i++) {
+		struct squeeze *s = &e->squeezes[i];
+		struct ladder_case c;
+		enum rung next;
+
+		/* Weights first: a quota that can still be cut waits. */
+		if (s->pool != pool || s->release || ((cut || weights > 0) && s->rung != RUNG_WEIGHT))
+			continue;
+		c = squeeze_case(e, pool, groups_find(&e->groups, s->group), s->broken);
+		c.inside = s->inside;
+		c.weight_only = c.weight_only && s->weight_only;
+		c.pattern = p->pattern != PATTERN_NONE ? p->pattern : c.pattern;
+		next = s->realtime ? RUNG_NONE : ladder_next(&c, (enum rung)s->rung);
+		if (next == RUNG_NONE)
+			continue;
+		if (changed == 0) {
+			first = s->group;
+			climbed = next;
+			if (next == RUNG_QUOTA && quotas == 0)
+				p->share = p->pattern != PATTERN_NONE ? par.min_share :
+					   law_first_share(PERMYRIAD_FULL, PERMYRIAD_FULL / 2, par.min_share);
+		}
+		squeeze_climb(e, s, next);
+		changed++;
+	}
+	if (cut || changed > 0) {
+		if (changed > 0 && climbed != RUNG_QUOTA)
+			(void)str_format(text, sizeof(text), "%s, since the rung before did not help enough", rung_to_string(climbed));
+		else
+			(void)str_format(text, sizeof(text), "quota, together %s of the machine", units_format_permyriad(p->share, share));
+		begin_judging(e, p);
+		engine_reason(e, &r, p->effective ? WHY_HARM : WHY_NO_EFFECT, pool, first);
+		a = engine_report(e, r.why, &r, first, text);
+		if (a != NULL) {
+			a->value = changed > 0 ? changed : quotas;
+			a->value2 = changed > 0 && climbed != RUNG_QUOTA ? -1 : VERB_QUOTA;
+		}
+		squeeze_share(e, pool, LAW_CUT_GAP);
+		return;
+	}
+	p->cut_at = e->now;
+	if ((int64_t)p->level * PERMYRIAD_FULL > (int64_t)p->first * LAW_EFFECT) {
+		p->failures++;
+		relief_release_pool(e, pool, WHY_NO_EFFECT, "it did not help; undone");
+		p->released_at = 0;
+		if (p->failures >= SETS_MOST)
+			say_not(e, pool, GROUP_NONE, "three attempts did not help; nothing more is tried in this incident");
+	} else if (!p->said_limit) {
+		p->said_limit = true;
+		engine_reason(e, &r, WHY_NOT, pool, first);
+		(void)engine_report(e, WHY_NOT, &r, first, "it helps but not enough, and Ladder= or the kind of work allows nothing more");
+	}
+}
+
+static void relapse(struct engine *e, uint32_t pool)
+{
+	struct pool *p = &e->pools[pool];
+	struct params par = engine_params(e, pool);
+	char text[REASON_TEXT_MAX], share[UNITS_TEXT_MAX];
+	struct action *a;
+	struct reason r;
+	uint32_t i, n = 0;
+	uint64_t first = GROUP_NONE;
+
+	p->ceiling = MAX(p->share / 10 * 8, par.min_share);
+	p->hold = law_hold_after_relapse(p->hold);
+	p->growth = law_growth_after_relapse(p->growth);
+	p->ceiling_until = e->now + 2 * p->hold;
+	p->share = law_cut(p->share, par.min_share);
+	begin_judging(e, p);
+	p->first = p->level;
+	for (i = 0; i < e->n_squeezes; i++)
+		if (e->squeezes[i].pool == pool && !e->squeezes[i].release && n++ == 0)
+			first = e->squeezes[i].group;
+	engine_reason(e, &r, WHY_RELAPSE, pool, first);
+	(void)str_format(text, sizeof(text), "quota, together %s of the machine", units_format_permyriad(p->share, share));
+	a = engine_report(e, WHY_RELAPSE, &r, first, text);
+	if (a != NULL) {
+		a->value = n;
+		a->value2 = VERB_QUOTA;
+	}
+	squeeze_share(e, pool, LAW_CUT_GAP);
+}
+
+static void relax(struct engine *e, uint32_t pool)
+{
+	struct pool *p = &e->pools[pool];
+	uint64_t first = GROUP_NONE;
+	uint32_t i, quotas = 0;
+	struct reason r;
+
+	for (i = 0; i < e->n_squeezes; i++) {
+		const struct squeeze *s = &e->squeezes[i];
+
+		if (s->pool == pool && !s->release && s->rung == RUNG_QUOTA && quotas++ == 0)
+			first = s->group;
+	}
+	if (quotas == 0) {
+		relief_release_pool(e, pool, WHY_RECOVERED, "victims are well");
+		return;
+	}
+	if (!p->growing) {
+		struct action *a;
+
+		p->growing = true;
+		p->grow_at = e->now - LAW_GROW_GAP;
+		engine_reason(e, &r, WHY_RECOVERED, pool, first);
+		a = engine_report(e, WHY_RECOVERED, &r, first, "giving back in steps");
+		if (a != NULL) {
+			a->value = quotas;
+			a->value2 = VERB_QUOTA;
+		}
+	}
+	if (e->now - p->grow_at < LAW_GROW_GAP)
+		return;
+	p->share = law_grow(p->share, p->growth, e->now - p->grow_at, e->now < p->ceiling_until ? p->ceiling : PERMYRIAD_FULL);
+	p->grow_at = e->now;
+	if (p->share >= PERMYRIAD_FULL)
+		relief_release_pool(e, pool, WHY_RECOVERED, "victims are well, everything given back");
+}
+
+/* A service more important than what was cut suffers since: locks, for example. */
+static bool watch_worse(struct engine *e, uint32_t pool)
+{
+	struct pool *p = &e->pools[pool];
+	permyriad_t now = e->harm.level[IMPORTANCE_DATABASE];
+
+	if (e->now - p->added_at > WORSE_FOR || !e->harm.fresh)
+		return false;
+	if (now < p->database + WORSE_BY || e->harm.level[IMPORTANCE_LOGIN] * 2 > p->before) {
+		p->worse = 0;
+		return false;
+	}
+	if (++p->worse < LAW_JUDGE_TICKS)
+		return false;
+	p->failures++;
+	relief_release_pool(e, pool, WHY_VICTIM_WORSE, "a protected database waits more since; undone");
+	p->released_at = 0;
+	return true;
+}
+
+/* One that does not want what it may have needs no quota any more. */
+static void watch_demand(struct engine *e, uint32_t pool)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_squeezes; i++) {
+		struct squeeze *s = &e->squeezes[i];
+		int slot = groups_find(&e->groups, s->group);
+		struct reason r;
+
+		if (s->pool != pool || s->release || s->rung != RUNG_QUOTA || s->quota.period_us <= 0 || slot < 0 || s->pids != 0)
+			continue;
+		if (blame_run(&e->harm, slot) * 2 * (uint64_t)s->quota.period_us >= (uint64_t)s->quota.quota_us * e->window)
+			s->low_since = 0;
+		else if (s->low_since == 0)
+			s->low_since = e->now;
+		else if (e->now - s->low_since >= IDLE_DEMAND && e->now - s->low_since >= 4 * (usec_t)s->quota.period_us) {
+			engine_reason(e, &r, WHY_RECOVERED, pool, s->group);
+			r.lasting = e->now - s->since;
+			(void)engine_report(e, WHY_RECOVERED, &r, s->group, "released: it wants less than its quota");
+			squeeze_release(e, s, &r);
+		}
+	}
+}
+
+static void pool_tick(struct engine *e, uint32_t pool)
+{
+	struct pool *p = &e->pools[pool];
+	struct params par = engine_params(e, pool);
+	bool fresh = pool == 0 ? e->harm.login_fresh : e->harm.fresh, over, busy = p->n > 0;
+	permyriad_t limit = pool == 0 ? login_share(e, busy ? 2 : 1) : par.wait;
+	permyriad_t well = pool == 0 ? login_share(e, 4) : par.wait / 2;
+
+	if (fresh) {
+		p->level = level_now(e, pool);
+		p->level_at = e->now;
+	} else if (e->now - p->level_at > EVIDENCE_LASTS)
+		p->level = 0;
+	over = p->level >= limit;
+	if (!over) {
+		p->over_since = 0;
+		p->over_windows = 0;
+	} else if (fresh && p->over_windows++ == 0) {
+		/* The alarm's own evidence counts, see engine.c. */
+		p->over_since = e->over_since ? MIN(e->over_since, e->now) : e->now - MIN(e->window, e->now);
+		if (e->over_windows >= 2)
+			p->over_windows = 2;
+		if (pool == 0)
+			p->over_since = e->now;
+	}
+	if (p->level >= well)
+		p->well_since = 0;
+	else if (p->well_since == 0)
+		p->well_since = e->now;
+	if (p->released_at && e->now - p->released_at >= LAW_MEMORY && !busy) {
+		p->released_at = 0;
+		p->hold = LAW_HOLD_FIRST;
+		p->growth = LAW_GROWTH_FIRST;
+		p->ceiling = PERMYRIAD_FULL;
+		p->ceiling_until = 0;
+	}
+	if (!busy) {
+		if (fresh && over && p->over_windows >= 2 && e->now - p->over_since >= par.wait_for)
+			start(e, pool);
+		return;
+	}
+	if (watch_worse(e, pool))
+		return;
+	if (e->harm.fresh)
+		watch_demand(e, pool);
+	if (p->judge > 0 && fresh) {
+		p->judge--;
+		p->effective = p->effective || (int64_t)p->level * PERMYRIAD_FULL <= (int64_t)p->before * LAW_EFFECT;
+	}
+	if (p->judge > 0 && e->now - p->cut_at >= LAW_JUDGE_MOST)
+		p->judge = 0;
+	if (over && fresh && p->over_windows >= 2 && p->judge == 0 && e->now - p->cut_at >= LAW_CUT_GAP) {
+		if (p->growing)
+			relapse(e, pool);
+		else
+			tighten(e, pool);
+	} else if (p->well_since && e->now - p->well_since >= p->hold)
+		relax(e, pool);
+	if (p->n > 0)
+		squeeze_share(e, pool, p->growing ? LAW_GROW_GAP : LAW_CUT_GAP);
+}
+
+void relief_tick(struct engine *e)
+{
+	uint32_t i;
+
+	for (i = engine_first_pool(e); i < engine_end_pool(e); i++)
+		if (i == 0 || e->set.policies[i - 1].kind == POLICY_THROTTLE)
+			pool_tick(e, i);
+}
