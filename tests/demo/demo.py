@@ -1,0 +1,297 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""demo: see reprieve work on this machine, in a few minutes, and leave nothing behind.
+
+    sudo make demo            or      sudo tests/demo/demo.py [--build DIR] [--mode enforce|rescue]
+
+Makes a private victim (an sshd on a loopback port with a throw-away key, and a small
+health endpoint), lets three runaways loose one after the other and measures, five
+times a cell: idle, under the runaway, under it with reprieve, after release. Harm is
+shown first; where a runaway does not make logins several times slower here, its row
+proves nothing, and the table says so. What is missing (root, a writable cgroup tree,
+BPF) is said, and what can be shown without is shown in observe mode.
+
+Exit codes: 0 shown; 1 something could not be shown; 130 interrupted.
+"""
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "system"))
+import labguard  # noqa: E402
+from lab import HARM_FACTOR, Lab, Missing, harmed, median, read, tool  # noqa: E402
+
+LOGINS = 5                       # a cell
+CUT = 10.0                       # seconds after which a login counts as none
+WARM = 1.5                       # seconds a runaway runs before its first login
+SQUEEZE_WAIT = {"enforce": 10, "rescue": 45}
+RUNAWAYS = ("siblings", "inside", "churn")
+BAR = 30
+
+
+class Show:
+    """The live display: one line that moves on a terminal, plain lines elsewhere."""
+
+    def __init__(self):
+        self.tty = sys.stdout.isatty()
+        self.colour = self.tty and not os.environ.get("NO_COLOR")
+        self.pressure_at = (time.monotonic(), self._total())
+        self.pressure = 0.0
+
+    @staticmethod
+    def _total():
+        try:
+            return int(read("/proc/pressure/cpu").splitlines()[0].rsplit("total=", 1)[1])
+        except (OSError, IndexError, ValueError):
+            return None
+
+    def paint(self, code, text):
+        return f"\033[{code}m{text}\033[0m" if self.colour else text
+
+    def moving(self, text):
+        now, total = time.monotonic(), self._total()
+        if total is not None and self.pressure_at[1] is not None and now - self.pressure_at[0] > 0.1:
+            self.pressure = min(100.0, (total - self.pressure_at[1]) / (now - self.pressure_at[0]) / 1e4)
+            self.pressure_at = (now, total)
+        if self.tty:
+            full = round(self.pressure / 100 * BAR)
+            width = shutil.get_terminal_size().columns - 1
+            line = f"  CPU pressure {'#' * full}{'.' * (BAR - full)} {self.pressure:3.0f} %   {text}"
+            sys.stdout.write("\r\033[K" + line[:width])
+            sys.stdout.flush()
+
+    def line(self, text=""):
+        if self.tty:
+            sys.stdout.write("\r\033[K")
+        print(text, flush=True)
+
+    def head(self, text):
+        self.line()
+        self.line(self.paint("1", text))
+
+
+def seconds(s):
+    if s is None:
+        return "-"
+    return f"{s * 1000:.0f} ms" if s < 0.1 else f"{s:.2f} s" if s < 10 else f"{s:.0f} s"
+
+
+def cell_text(samples, cut):
+    """"0.38 s (0.41)": the median, and the worst; a login that never came counts as the cut."""
+    if not samples:
+        return "-"
+    text = seconds(median([s["seconds"] for s in samples])) + f" ({seconds(max(s['seconds'] for s in samples))})"
+    failed = sum(not s["ok"] for s in samples)
+    if failed == len(samples):
+        return f"none in {seconds(cut)}"
+    return text + (f", {failed} failed" if failed else "")
+
+
+def plain(samples):
+    return [{"seconds": round(s.seconds, 4), "ok": s.ok, **({"error": s.error} if s.error else {})} for s in samples]
+
+
+def measure(show, lab, label):
+    """Five logins and five health checks."""
+    logins, health = [], []
+    for i in range(LOGINS):
+        s = lab.login(CUT, lambda t: show.moving(f"{label}: login {i + 1} of {LOGINS} ... {t:.1f} s"))
+        logins.append(s)
+        health.append(lab.health(CUT))
+        show.moving(f"{label}: login {i + 1} of {LOGINS} took {seconds(s.seconds)}")
+    cell = {"login": plain(logins), "health": plain(health)}
+    show.line(f"  {label:<24} login {cell_text(cell['login'], CUT):<26} health check {cell_text(cell['health'], CUT)}")
+    return cell, logins
+
+
+def wait(show, until, text):
+    while time.monotonic() < until:
+        show.moving(text)
+        time.sleep(0.2)
+
+
+def one_row(show, lab, name, idle_logins, args):
+    """One runaway, from harm to release."""
+    row = {"runaway": name, "proves": False, "why": [], "squeezed": [], "put_back": None, "error": None}
+    with lab.runaway(name) as runaway:
+        row["title"] = runaway.title
+        show.head(runaway.title)
+        before = {g.path: g.controls() for g in runaway.groups}
+        runaway.go()
+        wait(show, time.monotonic() + WARM, "the runaway is loose")
+        row["without"], under = measure(show, lab, "without reprieve")
+        row["proves"] = harmed(idle_logins, under)
+        runaway.pause()
+        if not row["proves"]:
+            show.line(show.paint("33", f"  Logins are not {HARM_FACTOR} times slower here: this row proves nothing."))
+        with lab.guard(args.mode, build=args.build) as guard:
+            time.sleep(0.5)
+            runaway.go()
+            loose = time.monotonic()
+            acted = None
+            while acted is None and time.monotonic() - loose < SQUEEZE_WAIT[args.mode]:
+                lab.health(1)                        # the victim wants its CPU, as it would in life
+                status = guard.status()
+                acted = time.monotonic() - loose if status["squeezes"] else None
+                show.moving(f"reprieve: {status['state']}, {len(status['squeezes'])} squeezed")
+            row["seconds_to_relief"] = acted and round(acted, 2)
+            show.line(f"  reprieve acted within {seconds(acted)} of the runaway" if acted is not None else
+                      show.paint("33", f"  reprieve squeezed nothing within {SQUEEZE_WAIT[args.mode]} s; it says why below"))
+            row["with"], _ = measure(show, lab, "with reprieve")
+            row["squeezed"] = guard.squeezes()
+            row["capabilities"] = guard.status()["capabilities"]
+            runaway.pause()
+            guard.release_all()
+            row["why"] = [{"time": l["time"], "why": l["why"], "verb": l["verb"], "text": l["text"]} for l in guard.why(60)]
+        after = {g.path: g.controls() for g in runaway.groups}
+        row["put_back"] = after == before
+    lab.settle()
+    row["after"], _ = measure(show, lab, "after release")
+    for l in row["why"]:
+        show.line(show.paint("2", f"    {l['text']}"))
+    show.line("  every value is back as it was" if row["put_back"] else show.paint("31", "  NOT everything was put back"))
+    return row
+
+
+def table(show, idle, rows):
+    columns = ("idle", "without reprieve", "with reprieve", "after release")
+    show.head(f"{'median (worst of %d)' % LOGINS:<48}" + "".join(f"{c:<22}" for c in columns))
+    for row in rows:
+        for kind, what in (("login", "login"), ("health", "health check")):
+            cells = (idle, row.get("without"), row.get("with"), row.get("after"))
+            left = row["title"] if kind == "login" else ""
+            show.line(f"{left:<48}")if kind == "login" else None
+            show.line(f"  {what:<46}" + "".join(f"{cell_text(c[kind], CUT) if c else '-':<22}" for c in cells))
+        if row.get("error"):
+            show.line(f"  not finished: {row['error']}")
+        elif not row["proves"]:
+            show.line("  this row proves nothing: logins were not several times slower without reprieve")
+        show.line()
+
+
+def observe(show, args, missing):
+    """What can be shown without squeezing anything: what the guard sees and would do."""
+    show.head("Observe mode: what reprieve sees here, and would do; it touches nothing")
+    out = {"status": None, "why": []}
+    with tempfile.TemporaryDirectory(prefix="reprieve-demo-") as d:
+        os.makedirs(d + "/root/etc/reprieve/policies")
+        vendor = os.path.join(os.path.dirname(os.path.dirname(HERE)), "policies")
+        if os.path.isdir(vendor):
+            shutil.copytree(vendor, d + "/root/usr/lib/reprieve/policies")
+        os.chmod(d, 0o755)
+        with open(d + "/log", "wb") as log:
+            guard = subprocess.Popen([labguard.program(args.build, "reprieved"), "--foreground", "--mode", "observe", "--root", d + "/root",
+                                      "--rundir", d + "/run", "--helpers", args.build], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        hog = None
+        try:
+            hog = subprocess.Popen([tool("hog"), "-n", str(4 * os.cpu_count()), "-d", "12"], stdin=subprocess.DEVNULL)
+            wait(show, time.monotonic() + 6, "a few hogs, for the guard to look at")
+            for verb in ("status", "why"):
+                argv = [labguard.program(args.build, "reprieve"), "--rundir", d + "/run"]
+                r = subprocess.run(argv + ["--json", verb], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                try:
+                    out[verb] = json.loads(r.stdout)
+                except ValueError:
+                    pass
+                text = subprocess.run(argv + [verb], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+                for l in text.rstrip().splitlines():
+                    show.line("  " + l)
+        finally:
+            for p in (hog, guard):
+                if p and p.poll() is None:
+                    p.terminate()
+                    try:
+                        p.wait(10)
+                    except subprocess.TimeoutExpired:
+                        p.kill()
+                        p.wait()
+        if out["status"] is None:
+            missing.append("the guard did not answer: " + read(d + "/log").strip()[-400:])
+    return out
+
+
+def missing_here():
+    """What this machine lacks and the demo goes on without: [(what, remedy)]."""
+    out = []
+    if not os.path.exists("/sys/kernel/btf/vmlinux"):
+        out.append(("no kernel BTF (/sys/kernel/btf/vmlinux): the BPF probe can not be loaded, cgroup statistics are used",
+                    "a kernel with CONFIG_DEBUG_INFO_BTF"))
+    try:
+        read("/proc/pressure/cpu")
+    except OSError:
+        out.append(("no pressure information (/proc/pressure/cpu): run-queue figures are used", "boot with psi=1"))
+    return out
+
+
+def main():
+    p = argparse.ArgumentParser(description="See reprieve work on this machine.")
+    p.add_argument("--build", default=os.environ.get("REPRIEVE_BUILD", "build"))
+    p.add_argument("--mode", choices=("enforce", "rescue"), default="enforce",
+                   help="enforce acts at once (the default here); rescue waits until the way in is dead for 20 s")
+    p.add_argument("--only", action="append", choices=RUNAWAYS, help="this runaway only; may be repeated")
+    args = p.parse_args()
+    args.build = os.path.abspath(args.build)
+    os.environ["REPRIEVE_BUILD"] = args.build
+    show = Show()
+    started = time.monotonic()
+    result = {"schema": 1, "mode": args.mode, "kernel": platform.release(), "cpus": os.cpu_count(), "layout": None,
+              "cut_seconds": CUT, "missing": [], "idle": None, "rows": [], "observe": None, "complete": False}
+    code = 0
+    for what, remedy in missing_here():
+        result["missing"].append(what)
+        show.line(show.paint("33", f"Missing: {what}; {remedy}"))
+    try:
+        import lab
+        lab.TOOLS = os.path.join(args.build, "tools")
+        with Lab() as l:
+            result["layout"] = l.tree.layout.kind
+            show.head(f"A private sshd on port {l.victim.port} and a health endpoint, in a cgroup of their own "
+                      f"({l.tree.layout.kind}, {os.cpu_count()} CPUs, kernel {platform.release()})")
+            result["idle"], idle_logins = measure(show, l, "idle")
+            for name in args.only or RUNAWAYS:
+                row = {"runaway": name, "title": name, "proves": False, "error": None}
+                try:
+                    row = one_row(show, l, name, idle_logins, args)
+                except (RuntimeError, Missing, OSError, subprocess.SubprocessError) as e:
+                    row["error"] = str(e)
+                    show.line(show.paint("31", f"  {e}"))
+                    code = 1
+                result["rows"].append(row)
+        table(show, result["idle"], result["rows"])
+        result["complete"] = code == 0
+        if not all(r["proves"] and r.get("put_back") for r in result["rows"]):
+            code = 1
+        for c in next((r["capabilities"] for r in result["rows"] if r.get("capabilities")), []):
+            if not c["have"]:
+                show.line(f"Missing: {c['what']}: {c['why']}" + (f"; {c['remedy']}" if c["remedy"] else ""))
+                result["missing"].append(c["what"])
+    except Missing as e:
+        result["missing"].append(str(e))
+        show.line(show.paint("33", f"Missing: {e}"))
+        code = 1
+        try:
+            result["observe"] = observe(show, args, result["missing"])
+        except Missing as e2:
+            show.line(str(e2))
+    except KeyboardInterrupt:
+        show.line("interrupted; everything the demo made is gone")
+        code = 130
+    result["seconds"] = round(time.monotonic() - started, 1)
+    where = os.path.join(args.build, "demo")
+    os.makedirs(where, exist_ok=True)
+    with open(where + "/demo.json", "w", encoding="utf-8") as f:
+        json.dump(result, f, indent=1)
+        f.write("\n")
+    show.line(f"{result['seconds']:.0f} s; the same as data: {os.path.relpath(where)}/demo.json")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
