@@ -326,7 +326,7 @@ static void find_one(int32_t pid, const char *shown, void *data)
 	/* The library's name may differ from the kernel's only where it is odd: then ask. */
 	(void)str_copy(row.comm, sizeof(row.comm), shown);
 	for (const char *c = shown; *c != '\0'; c++)
-		if (*c < 0x20 || *c > 0x7e || *c == '?' || *c == '\\') {
+		if (*c < 0x20 || *c > 0x7e || *c == '?' || *c == '.' || *c == '\\') {
 			read_comm(pid, row.comm);
 			break;
 		}

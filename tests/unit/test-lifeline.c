@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Against a stand-in for systemd: a child process that serves the three calls used,
+ * over a socket of its own, and can be told to be slow or to refuse. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "steward/lifeline.h"
+#include "sys/loop.h"
+#include "sys/root.h"
+
+struct shared {                 /* what the stand-in and the test both see */
+	uint64_t weight[2];             /* of ssh.service, dbus.service */
+	int slow, sets;
+	char last[64];
+	int runtime;
+};
+
+static struct shared *g;
+static char g_dir[] = "/tmp/reprieve-lifeline-XXXXXX", g_address[128];
+static int g_rundir;
+static pid_t g_server;
+
+static int which(const char *unit)
+{
+	return strcmp(unit, "ssh.service") == 0 ? 0 : strcmp(unit, "dbus.service") == 0 ? 1 : -1;
+}
+
+static int on_message(sd_bus_message *m, void *data, sd_bus_error *error)
+{
+	const char *member = sd_bus_message_get_member(m), *path = sd_bus_message_get_path(m), *unit, *property, *interface;
+	char *name = NULL;
+	sd_bus_message *reply = NULL;
+	uint8_t type;
+	int r;
+
+	if (sd_bus_message_get_type(m, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
+		return 0;
+	if (g->slow)
+		usleep(3500000);
+	if (strcmp(member, "SetUnitProperties") == 0) {
+		int runtime;
+		uint64_t v;
+
+		r = sd_bus_message_read(m, "sb", &unit, &runtime);
+		if (r >= 0)
+			r = sd_bus_message_read(m, "a(sv)", 1, &property, "t", &v);
+		if (r < 0 || which(unit) < 0)
+			return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.NoSuchUnit", "no");
+		g->weight[which(unit)] = v;
+		g->sets++;
+		g->runtime = runtime;
+		snprintf(g->last, sizeof(g->last), "%s %s", unit, property);
+		return sd_bus_reply_method_return(m, NULL);
+	}
+	if (strcmp(member, "Get") == 0 && sd_bus_path_decode(path, "/org/freedesktop/systemd1/unit", &name) > 0) {
+		int w = which(name);
+
+		r = sd_bus_message_read(m, "ss", &interface, &property);
+		if (r >= 0)
+			r = sd_bus_message_new_method_return(m, &reply);
+		if (r >= 0 && strcmp(property, "LoadState") == 0)
+			r = sd_bus_message_append(reply, "v", "s", w < 0 ? "not-found" : "loaded");
+		else if (r >= 0)
+			r = sd_bus_message_append(reply, "v", "t", g->weight[w < 0 ? 0 : w]);
+		if (r >= 0)
+			r = sd_bus_send(NULL, reply, NULL);
+		sd_bus_message_unref(reply);
+		free(name);
+		return r < 0 ? r : 1;
+	}
+	return 0;
+}
+
+static _Noreturn void serve(int listener)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGCHLD, SIG_IGN);
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		sd_id128_t id = SD_ID128_MAKE(01,02,03,04,05,06,07,08,09,0a,0b,0c,0d,0e,0f,10);
+		sd_bus *bus = NULL;
+
+		if (fd < 0 || fork() != 0) {
+			close(fd);
+			continue;
+		}
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (sd_bus_new(&bus) < 0 || sd_bus_set_fd(bus, fd, fd) < 0 || sd_bus_set_server(bus, 1, id) < 0 || sd_bus_start(bus) < 0 ||
+		    sd_bus_add_filter(bus, NULL, on_message, NULL) < 0)
+			_exit(1);
+		for (;;) {
+			int r = sd_bus_process(bus, NULL);
+
+			if (r < 0)
+				_exit(0);
+			if (r == 0 && sd_bus_wait(bus, UINT64_MAX) < 0)
+				_exit(0);
+		}
+	}
+}
+
+static int setup(void **state)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	memset(g, 0, sizeof(*g));
+	g->weight[0] = UINT64_MAX;
+	g->weight[1] = 250;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/bus", g_dir);
+	unlink(sa.sun_path);
+	snprintf(g_address, sizeof(g_address), "unix:path=%s", sa.sun_path);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 5) < 0)
+		return -1;
+	g_server = fork();
+	if (g_server == 0)
+		serve(fd);
+	close(fd);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	kill(g_server, SIGKILL);
+	waitpid(g_server, NULL, 0);
+	(void)unlinkat(g_rundir, LIFELINE_FILE, 0);
+	return 0;
+}
+
+static void set_and_undo(void **state)
+{
+	struct lifeline *l = NULL;
+	int32_t before = 0, after = 0;
+	char text[256];
+
+	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), 0);
+	assert_int_equal(before, LIFELINE_UNSET);
+	assert_int_equal(after, 800);
+	assert_int_equal(g->weight[0], 800);
+	assert_int_equal(g->runtime, 1);
+	assert_string_equal(g->last, "ssh.service CPUWeight");
+	assert_int_equal(lifeline_set(l, "dbus.service", 800, &before, &after), 0);
+	assert_int_equal(before, 250);
+	/* Again: the original stays the first one. */
+	assert_int_equal(lifeline_set(l, "dbus.service", 500, &before, &after), 0);
+	assert_int_equal(before, 250);
+	assert_int_equal(after, 500);
+	assert_true(root_read_file(g_rundir, LIFELINE_FILE, text, sizeof(text)) > 0);
+	assert_string_equal(text, "ssh.service -1 0\ndbus.service 250 0\n");
+
+	assert_int_equal(lifeline_undo(l, "ssh.service", &after), 0);
+	assert_true(g->weight[0] == UINT64_MAX);
+	assert_int_equal(lifeline_undo(l, "ssh.service", &after), -ENOENT);
+	assert_int_equal(lifeline_undo_all(l), 0);
+	assert_int_equal(g->weight[1], 250);
+	assert_int_equal(lifeline_count(l), 0);
+	assert_false(root_exists(g_rundir, LIFELINE_FILE));
+	l = lifeline_free(l);
+}
+
+/* Killed in between: another process finds the record and puts back. */
+static void after_a_kill(void **state)
+{
+	struct lifeline *l = NULL;
+	int32_t before, after;
+
+	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), 0);
+	assert_int_equal(lifeline_set(l, "dbus.service", 700, &before, &after), 0);
+	l = lifeline_free(l);                   /* puts nothing back */
+	assert_int_equal(g->weight[0], 800);
+	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_count(l), 2);
+	assert_int_equal(lifeline_undo_all(l), 0);
+	assert_true(g->weight[0] == UINT64_MAX && g->weight[1] == 250);
+	l = lifeline_free(l);
+}
+
+static void refusals(void **state)
+{
+	static const char *const bad[] = { "", "ssh", "../x.service", "a b.service", "a\n.service", ".service", "x.mount" };
+	struct lifeline *l = NULL;
+	int32_t before, after;
+
+	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(lifeline_set(l, bad[i], 800, &before, &after), -EINVAL);
+	assert_int_equal(lifeline_set(l, "ssh.service", 0, &before, &after), -EINVAL);
+	assert_int_equal(lifeline_set(l, "none.service", 800, &before, &after), -ENOENT);
+	assert_int_equal(g->sets, 0);
+	assert_false(root_exists(g_rundir, LIFELINE_FILE));
+	l = lifeline_free(l);
+}
+
+/* A systemd that does not answer costs LIFELINE_TIMEOUT, not more; then it works again. */
+static void slow_systemd(void **state)
+{
+	struct lifeline *l = NULL;
+	int32_t before, after;
+	usec_t t0 = loop_clock();
+
+	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	g->slow = 1;
+	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), -ETIMEDOUT);
+	assert_true(loop_clock() - t0 < LIFELINE_TIMEOUT + USEC_PER_SEC);
+	g->slow = 0;
+	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), 0);
+	assert_int_equal(after, 800);
+	l = lifeline_free(l);
+}
+
+static void records(void **state)
+{
+	static const struct { const char *line; int r; } cases[] = {
+		{ "ssh.service -1 0", 0 }, { "user.slice 100 1", 0 }, { "ssh.service -1", -EBADMSG }, { "ssh.service 1 2", -EBADMSG },
+		{ "ssh 1 0", -EBADMSG }, { "ssh.service 10001 0", -EBADMSG }, { "ssh.service -2 0", -EBADMSG }, { "", -EBADMSG },
+		{ " 1 0", -EBADMSG }, { "ssh.service x 0", -EBADMSG }, { "ssh.service 1 0 ", -EBADMSG }, { "../a.service 1 0", -EBADMSG },
+	};
+	struct lifeline *l = NULL;
+	char unit[64];
+	int32_t before;
+	int dropin;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_int_equal(lifeline_parse_line(cases[i].line, unit, sizeof(unit), &before, &dropin), cases[i].r);
+	assert_int_equal(root_replace_file(g_rundir, LIFELINE_FILE, "garbage\n", 8, 0600), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, &l), -EBADMSG);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = { T(set_and_undo), T(after_a_kill), T(refusals), T(slow_systemd), T(records) };
+	char path[64];
+	int r;
+
+	if (mkdtemp(g_dir) == NULL)
+		return 1;
+	g_rundir = root_open(g_dir);
+	g = mmap(NULL, sizeof(*g), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	snprintf(path, sizeof(path), "%s/bus", g_dir);
+	unlink(path);
+	rmdir(g_dir);
+	return r;
+}
