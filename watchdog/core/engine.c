@@ -148,7 +148,8 @@ void engine_reason(struct engine *e, struct reason *r, enum why why, uint32_t po
 		r->n_candidates = 1;
 	}
 	for (i = 0; i < h->n_suspects && r->n_candidates < MAX_CANDIDATES && h->total > 0; i++)
-		if (h->suspects[i].id != target && h->suspects[i].blame > 0) {
+		if (h->suspects[i].id != target && h->suspects[i].blame > 0 &&
+		    (h->suspects[i].no_unit != UNIT_PROTECTED || e->triage.cause == CAUSE_SELF)) {
 			r->candidates[r->n_candidates].group = h->suspects[i].id;
 			r->candidates[r->n_candidates++].blame = (permyriad_t)(h->suspects[i].blame * PERMYRIAD_FULL / h->total);
 		}
@@ -249,15 +250,22 @@ static bool remembers(const struct engine *e)
 	return false;
 }
 
-static permyriad_t lowest_wait(const struct engine *e)
+/* The pool whose policy is the first to call it harm; [0] where there is none. */
+static uint32_t keenest_pool(const struct engine *e)
 {
-	permyriad_t lowest = PERMYRIAD_FULL;
-	uint32_t i;
+	uint32_t i, pool = 0;
 
 	for (i = 0; i < e->set.n_policies; i++)
-		if (e->set.policies[i].kind == POLICY_THROTTLE)
-			lowest = MIN(lowest, e->set.policies[i].wait);
-	return lowest == PERMYRIAD_FULL ? 5000 : lowest;
+		if (e->set.policies[i].kind == POLICY_THROTTLE && (pool == 0 || e->set.policies[i].wait < e->set.policies[pool - 1].wait))
+			pool = i + 1;
+	return pool;
+}
+
+static permyriad_t lowest_wait(const struct engine *e)
+{
+	uint32_t pool = keenest_pool(e);
+
+	return pool == 0 ? 5000 : e->set.policies[pool - 1].wait;
 }
 
 void engine_open_incident(struct engine *e, uint32_t pool)
@@ -269,9 +277,8 @@ void engine_open_incident(struct engine *e, uint32_t pool)
 	e->incident++;
 	e->incident_since = e->now;
 	e->incident_quiet = 0;
+	e->cause = e->triage.cause;
 	engine_reason(e, &r, WHY_INCIDENT_OPEN, pool, GROUP_NONE);
-	if (e->harm.total > 0 && e->harm.n_suspects > 0)
-		engine_reason(e, &r, WHY_INCIDENT_OPEN, pool, e->harm.suspects[0].id);
 	r.limit = pool == 0 ? lowest_wait(e) : r.limit;
 	if (e->over_since)
 		r.lasting = e->now - e->over_since;
@@ -340,7 +347,6 @@ static void say_cause(struct engine *e)
 static void judge_harm(struct engine *e, usec_t window)
 {
 	permyriad_t over = lowest_wait(e), level = e->harm.self_level, i;
-	bool rescue = e->set.settings.mode == MODE_RESCUE;
 
 	for (i = 0; i < IMPORTANCE_NONE; i++)
 		level = MAX(level, e->harm.level[i]);
@@ -361,7 +367,7 @@ static void judge_harm(struct engine *e, usec_t window)
 	if (e->harm.fresh)
 		e->harm_from = 0;
 	if (e->over_windows >= 2 && !e->incident_since && e->triage.cause != CAUSE_NONE)
-		engine_open_incident(e, rescue ? 0 : engine_first_pool(e) < engine_end_pool(e) ? 1 : 0);
+		engine_open_incident(e, e->set.settings.mode == MODE_RESCUE ? 0 : keenest_pool(e));
 	if (e->incident_since) {
 		if (e->level >= over / 2 || e->n_squeezes > 0)
 			e->incident_quiet = 0;

@@ -149,8 +149,9 @@ static const char *why_no_unit(enum no_unit why)
 void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 {
 	const struct harm *h = &e->harm;
-	uint64_t total = 0, sum = 0, usage = 0, entitled = 0;
-	uint32_t i, room = MAX_SQUEEZES - MIN(e->n_squeezes, MAX_SQUEEZES);
+	uint64_t total = 0, sum = 0, usage = 0, entitled = 0, mean = 0;
+	int parent = SLOT_NONE;
+	uint32_t i, n = 0, room = MAX_SQUEEZES - MIN(e->n_squeezes, MAX_SQUEEZES);
 	uint8_t fits[MAX_SAMPLES];
 
 	memset(ret, 0, sizeof(*ret));
@@ -177,14 +178,24 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 		fits[i] = s != NULL ? 2 : 1;
 		total += x->blame;
 	}
-	for (i = 0; i < h->n_suspects && sum * PERMYRIAD_FULL < total * BLAME_SET_PART; i++) {
+	for (i = 0; i < h->n_suspects; i++) {
 		const struct suspect *x = &h->suspects[i];
+		bool full = sum * PERMYRIAD_FULL >= total * BLAME_SET_PART;
 		struct ladder_case c;
 		enum rung rung;
 
 		if (fits[i] == 0)
 			continue;
-		sum += x->blame;
+		/* Of a pattern every sibling that does the same: the last fifth of 64 would be
+		 * enough to go on with. */
+		if (full && (e->triage.pattern != PATTERN_SIBLINGS || e->groups.slot[x->slot].parent != parent || x->blame * 3 < mean))
+			continue;
+		if (!full) {
+			if (n == 0)
+				parent = e->groups.slot[x->slot].parent;
+			sum += x->blame;
+			mean = sum / ++n;
+		}
 		if (fits[i] == 2)
 			continue;
 		if (more && e->triage.pattern == PATTERN_NONE && x->usage * 10 <= x->entitled * 11)
