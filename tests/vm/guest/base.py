@@ -78,6 +78,7 @@ def harm_siblings(c):
     with lib.Services("hog") as load, load.opened():
         time.sleep(2)
         c.logins.show_harm("64 services x 1 hog per CPU")
+        c.shown.add("siblings")
 
 
 @lib.test(TESTS)
@@ -86,6 +87,7 @@ def harm_inside(c):
     with lib.Inside("inside", lib.SSH, 64) as load, load.opened():
         time.sleep(2)
         c.logins.show_harm("64 hogs in ssh.service")
+        c.shown.add("inside")
 
 
 @lib.test(TESTS)
@@ -97,6 +99,7 @@ def harm_churn(c):
         time.sleep(2)
         note(f"fork churn: {(forks() - before) / (time.monotonic() - began):.0f} forks/s")
         c.logins.show_harm("fork churn of 64 parents")
+        c.shown.add("churn")
 
 
 @lib.test(TESTS)
@@ -105,6 +108,7 @@ def harm_scopes(c):
     with lib.Scopes("docker", lib.SIBLINGS) as load, load.opened():
         time.sleep(2)
         c.logins.show_harm("64 docker scopes x 1 hog per CPU")
+        c.shown.add("scopes")
 
 
 @lib.test(TESTS)
@@ -118,6 +122,7 @@ def harm_postgres(c):
                  + (f"{took:.2f} s" if took else f"cut at {lib.HARM * idle:.2f} s"))
             check(took is None, "the backends do no harm to a query")
             c.logins.show_harm(f"{pg.n} runaway SQL backends")
+            c.shown.add("postgres")
 
 
 def forks():

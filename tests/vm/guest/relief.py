@@ -40,7 +40,7 @@ Units=shop-api.service
 As=health
 [Endpoint shop]
 Units=shop-api.service
-Url=http://127.0.0.1:{lib.Api.PORT}/health
+URL=http://127.0.0.1:{lib.Api.PORT}/health
 """
 
 
@@ -261,6 +261,7 @@ def postgres(c):
     with lib.Postgres() as load:
         c.logins.measure_idle()
         idle = sorted(load.query(60) for _ in range(5))[2]
+        harm(c, "postgres", load, "48 runaway SQL backends")
         path = lib.Postgres.CGROUP[len(lib.CGROUP):]
         with c.guard.running():
             w = Watch(c, [load], PROTECTED + (path,))
