@@ -23,6 +23,7 @@ enum { BPF_F_MMAPABLE = 1 << 10 };
 
 #define PF_KTHREAD 0x00200000
 #define MAX_RT_PRIO 100
+#define SCHED_IDLE 5
 
 #pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
 
@@ -71,6 +72,7 @@ struct sched_info {
 struct task_struct {
 	unsigned int flags;
 	int prio;
+	unsigned int policy;
 	int pid;
 	struct sched_entity se;
 	struct sched_info sched_info;

@@ -15,6 +15,10 @@
  * What lies before the attachment does not count: the first switch on each CPU
  * sets that CPU's base, and times are cut there.
  *
+ * Tasks of SCHED_IDLE run but do not count as waiting: they asked for what is left
+ * over, and a runaway that was lowered inside its victim's cgroup would otherwise look
+ * like a victim that still suffers.
+ *
  * sched_switch runs with interrupts off on the CPU whose row it writes, so plain
  * adds lose nothing (rows are shared only beyond the CPUs known at load). The fork
  * counter has one writer, the fork program, in the same row.
@@ -134,7 +138,7 @@ int probe_switch(u64 *ctx)
 	}
 	base = row->base;
 
-	if (next->pid) {
+	if (next->pid && next->policy != SCHED_IDLE) {
 		ns = span(next->sched_info.last_queued, now, base);
 		if (ns) {
 			slot = slot_of(next, cpu, row);

@@ -26,7 +26,7 @@ struct cpu_share {
 /* One cgroup, at the leaf: its own tasks only, not its children's. */
 struct group_sample {
 	uint64_t id;                    /* inode in the measuring hierarchy */
-	uint32_t run_us, wait_us;       /* over all CPUs; wait 0 and unknown where source is not BPF */
+	uint32_t run_us, wait_us;       /* over all CPUs; wait without that of SCHED_IDLE tasks; 0 and unknown where source is not BPF */
 	uint32_t rt_run_us;             /* part of run_us by SCHED_FIFO, RR or DEADLINE tasks */
 	uint32_t kthread_run_us;        /* part of run_us by kernel threads */
 	uint32_t forks;
