@@ -120,6 +120,7 @@ install: all
 	$(Q)install $B/reprieve-steward $B/reprieve-courier $(DESTDIR)$(PREFIX)/lib/reprieve/
 	$(Q)install -m 644 policies/*.policy $(DESTDIR)$(PREFIX)/lib/reprieve/policies/
 	$(Q)install -m 644 packaging/systemd/*.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	$(Q)install -D -m 644 packaging/systemd/reprieve.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/reprieve.conf
 clean:
 	$(Q)rm -rf $B
 FORCE:

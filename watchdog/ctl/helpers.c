@@ -2,10 +2,11 @@
 /* helpers: two sockets and, in the foreground, two children.
  *
  * A helper proves its role by its HELLO and by its peer credentials: the steward is
- * root, the courier may be anyone whom the socket's mode lets in (0660, group of the
- * courier under systemd); only one of each at a time, the newest wins, since an older
- * one is a leftover of a restart. */
+ * root, the courier root or the user `reprieve`; all others are hung up on at once, so
+ * the socket's mode may let them knock. Only one of each at a time, the newest wins,
+ * since an older one is a leftover of a restart. */
 #include <errno.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,13 +110,31 @@ static int on_pending(struct loop *l, struct loop_source *s, uint32_t events, vo
 	return 0;
 }
 
+/* The package makes the user, perhaps after our start: looked up again, seldom. */
+static uid_t courier_uid(struct helpers *h)
+{
+	const struct passwd *pw;
+
+	if (h->courier == 0 && loop_now(h->loop) >= h->lookup) {
+		h->lookup = loop_now(h->loop) + 10 * USEC_PER_SEC;
+		pw = getpwnam("reprieve");
+		h->courier = pw != NULL ? pw->pw_uid : 0;
+	}
+	return h->courier;
+}
+
 static int on_connection(struct loop *l, struct loop_source *s, uint32_t events, void *data)
 {
 	struct helpers *h = data;
-	int fd = wire_accept(s->fd, NULL);
+	struct ucred cred;
+	int fd = wire_accept(s->fd, &cred);
 
 	if (fd < 0)
 		return 0;
+	if (cred.uid != 0 && cred.uid != courier_uid(h)) {
+		(void)close(fd);
+		return 0;
+	}
 	drop_pending(h);
 	if (loop_add(l, &h->pending, fd, EPOLLIN, on_pending, h) < 0)
 		(void)close(fd);
@@ -207,11 +226,14 @@ int helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spa
 	h->rundir = rundir;
 	h->listener = h->pending = LOOP_SOURCE_INIT;
 	h->group = OWNGROUP_INIT;
+	h->courier = 0;
+	h->lookup = 0;
+	(void)courier_uid(h);
 	for (unsigned i = 0; i < ELEMENTSOF(h->link); i++)
 		h->link[i] = (struct helper_link){ .role = i ? ROLE_COURIER : ROLE_STEWARD, .source = LOOP_SOURCE_INIT, .child = CHILD_INIT, .child_end = -1 };
 	if (!str_format(path, sizeof(path), "%s/%s", rundir, PROTOCOL_SOCKET))
 		return -ENAMETOOLONG;
-	fd = wire_listen(path, 0660);
+	fd = wire_listen(path, 0666);
 	if (fd < 0)
 		return fd;
 	r = loop_add(l, &h->listener, fd, EPOLLIN, on_connection, h);

@@ -42,6 +42,8 @@ struct helpers {
 	const char *rundir;
 	struct loop_source listener, pending;
 	struct helper_link link[2];     /* steward, courier */
+	uid_t courier;                  /* of the user `reprieve`, 0 = there is none */
+	usec_t lookup;                  /* not before: asks for it again */
 	struct owngroup group;          /* where children live, in the foreground */
 	struct wire out, in;
 };
