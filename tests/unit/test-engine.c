@@ -171,7 +171,6 @@ static void no_write_storm(void **state)
 
 	world_calm(w, 6000);
 	run(w, 40, 600);
-	if (getenv("V")) puts(w->lines);
 	/* In a minute a cgroup is written when cut, and at most once a second while it grows. */
 	assert_in_range(w->count[VERB_QUOTA], 40, 40 * 30);
 	world_free(w);
@@ -204,6 +203,703 @@ static void rescue_waits_for_a_dead_way_in(void **state)
 	world_free(w);
 }
 
+/* ---- one culprit ---- */
+
+/* sshd is harmed by `culprit` until one of `cures` is in force there. */
+static void culprit_window(struct world *w, uint64_t culprit, uint32_t cures, uint32_t forks)
+{
+	bool well = w->verbs_of[culprit] & cures;
+	uint32_t wait = well ? 100 : 48000;
+	struct group_sample *g;
+
+	w->now += 100 * MS;
+	world_begin(w, 100 * MS, well ? 500 : 9500)->machine.forks = (int32_t)forks;
+	world_sample(w, 3, 1500, wait, 1500, wait);
+	g = world_sample(w, culprit, 97000, 400000, 97000, 400000);
+	g->forks = forks;
+	world_send(w);
+}
+
+static struct world *one_culprit(enum mode mode, const char *path, uint64_t parent)
+{
+	struct world *w = world_new(mode);
+
+	world_start(w);
+	world_tree(w);
+	world_group(w, 4, 1, CAN_ALL, "/user.slice");
+	world_group(w, HOG, parent, CAN_ALL, path);
+	world_clear(w);
+	return w;
+}
+
+/* A service, perhaps at its peak, that only slows logins gets a lower weight, no more. */
+static void service_gets_weight_only(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/api.service", 2);
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 60; i++)
+		culprit_window(w, HOG, 0, 10);
+	assert_int_equal(w->count[VERB_WEIGHT], 1);
+	assert_int_equal(w->last[VERB_WEIGHT].value, 10);
+	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_FREEZE], 0);
+	/* It did not help, which is said, and it is undone. */
+	assert_int_equal(w->whys[WHY_NO_EFFECT], 1);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_said(w, "weight 10 instead of 100 on api.service");
+	assert_said(w, "it did not help; undone on api.service");
+	world_free(w);
+}
+
+static void weight_helps_and_is_put_back(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/api.service", 2);
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 10; i++)
+		culprit_window(w, HOG, 1u << VERB_WEIGHT, 10);
+	assert_true(w->verbs_of[HOG] & (1u << VERB_WEIGHT));
+	assert_int_equal(w->whys[WHY_HARM], 1);
+	for (i = 0; i < 45; i++)
+		culprit_window(w, HOG, 1u << VERB_WEIGHT, 10);
+	assert_int_equal(w->whys[WHY_RECOVERED], 1);
+	assert_said(w, "victims are well on api.service");
+	/* The runaway goes on: a relapse, which is held twice as long. */
+	for (i = 0; i < 4; i++)
+		culprit_window(w, HOG, 1u << VERB_WEIGHT, 10);
+	assert_int_equal(w->whys[WHY_RELAPSE], 1);
+	for (i = 0; i < 95; i++)
+		culprit_window(w, HOG, 1u << VERB_WEIGHT, 10);
+	assert_int_equal(w->whys[WHY_RECOVERED], 1);
+	for (i = 0; i < 10; i++)
+		culprit_window(w, HOG, 1u << VERB_WEIGHT, 10);
+	assert_int_equal(w->whys[WHY_RECOVERED], 2);
+	world_free(w);
+}
+
+/* The same service harms a database: that is more important, so quota may follow. */
+static void quota_for_a_database(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/api.service", 2);
+	unsigned i;
+
+	world_group(w, 5, 2, CAN_ALL, "/system.slice/postgresql.service");
+	world_calm(w, 9000);
+	for (i = 0; i < 12; i++) {
+		bool well = w->verbs_of[HOG] & (1u << VERB_QUOTA);
+
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 5, 3000, well ? 100 : 60000, 3000, well ? 100 : 60000);
+		world_sample(w, HOG, 95000, 400000, 95000, 400000);
+		world_send(w);
+	}
+	assert_int_equal(w->count[VERB_WEIGHT], 1);
+	assert_int_equal(w->count[VERB_QUOTA], 1);
+	assert_int_equal(w->verbs_of[HOG] & ((1u << VERB_QUOTA) | (1u << VERB_WEIGHT)), 1u << VERB_QUOTA);
+	assert_said(w, "cpu wait of postgresql.service 9");
+	world_free(w);
+}
+
+static void useful_work_is_never_cut(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i;
+
+	world_policy(w, POLICY_THROTTLE, "shop", MATCH_UNITS, "hog*")->useful = true;
+	world_start(w);
+	world_tree(w);
+	for (i = 0; i < 20; i++) {
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), "/system.slice/hog-%u.service", i);
+		world_group(w, HOG + i, 2, CAN_ALL, path);
+	}
+	world_clear(w);
+	world_calm(w, 9000);
+	run(w, 20, 100);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	assert_true(w->count[VERB_WEIGHT] > 0);
+	assert_said(w, "(50-test/shop)");
+	world_free(w);
+}
+
+/* Churn is no service load: quota at once. */
+static void fork_churn(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/churn.service", 2);
+
+	world_calm(w, 9000);
+	culprit_window(w, HOG, 1u << VERB_QUOTA, 1000);
+	culprit_window(w, HOG, 1u << VERB_QUOTA, 1000);
+	assert_int_equal(w->count[VERB_QUOTA], 1);
+	assert_int_equal(w->count[VERB_WEIGHT], 0);
+	assert_int_equal(w->last[VERB_QUOTA].value * 1000 / w->last[VERB_QUOTA].value2, 500);
+	world_free(w);
+}
+
+/* A weight in user.slice does not compete with sshd's: a session gets a quota. */
+static void session_gets_quota(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/user.slice/session-3.scope", 4);
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 3; i++)
+		culprit_window(w, HOG, 1u << VERB_QUOTA, 10);
+	assert_int_equal(w->count[VERB_WEIGHT], 0);
+	assert_int_equal(w->count[VERB_QUOTA], 1);
+	/* Half of what it used, for a start. */
+	assert_in_range(w->last[VERB_QUOTA].value * 10000 / w->last[VERB_QUOTA].value2, 9000, 10000);
+	world_free(w);
+}
+
+static void cut_until_it_helps_or_ends(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/user.slice/session-3.scope", 4);
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 40; i++)
+		culprit_window(w, HOG, 0, 10);
+	/* To the floor, then given up: the default ladder ends at tasks. */
+	assert_in_range(w->count[VERB_QUOTA], 2, 3);
+	assert_int_equal(w->whys[WHY_NO_EFFECT] >= 2, 1);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_int_equal(w->count[VERB_FREEZE] + w->count[VERB_KILL], 0);
+	/* Remembered: not tried again. */
+	world_clear(w);
+	for (i = 0; i < 100; i++)
+		culprit_window(w, HOG, 0, 10);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	world_free(w);
+}
+
+static void no_controller_is_said(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i;
+
+	world_start(w);
+	world_group(w, 1, GROUP_NONE, GROUP_IS_ROOT, "/");
+	world_group(w, 2, 1, 0, "/system.slice");
+	world_group(w, 3, 2, 0, "/system.slice/ssh.service");
+	world_group(w, HOG, 2, 0, "/system.slice/hog.service");
+	world_clear(w);
+	world_calm(w, 9000);
+	for (i = 0; i < 20; i++)
+		culprit_window(w, HOG, 0, 10);
+	assert_int_equal(w->whys[WHY_NOT], 1);
+	assert_said(w, "nothing done: the cpu controller is off there");
+	assert_said(w, "on hog.service");
+	world_free(w);
+}
+
+/* ---- inside what is protected ---- */
+
+static void inside_window(struct world *w, uint64_t group, bool well)
+{
+	w->now += 100 * MS;
+	world_begin(w, 100 * MS, 9500);
+	if (group == 3)
+		world_sample(w, 3, 98000, well ? 200 : 3000000, 98000, well ? 200 : 3000000);
+	else {
+		world_sample(w, 3, 1500, well ? 20 : 48000, 1500, well ? 20 : 48000);
+		world_sample(w, group, 97000, 400000, 97000, 400000);
+	}
+	world_send(w);
+}
+
+static void rank_hogs(struct world *w, unsigned n)
+{
+	unsigned i;
+
+	w->n_ranked = n + 2;
+	for (i = 0; i < n; i++)
+		w->ranked[i] = (struct task_ref) { .pid = 100 + (int)i, .tid = 100 + (int)i, .start = 50000, .cpu_pm = 300, .comm = "hog" };
+	w->ranked[n] = (struct task_ref) { .pid = 7, .tid = 7, .start = 100, .cpu_pm = 300, .keep = true, .comm = "sshd" };
+	w->ranked[n + 1] = (struct task_ref) { .pid = 8, .tid = 8, .start = 100, .cpu_pm = 5, .comm = "idle" };
+}
+
+static void hogs_beside_sshd(void **state)
+{
+	static const enum mode modes[] = { MODE_ENFORCE, MODE_RESCUE };
+	unsigned i, m;
+
+	for (m = 0; m < 2; m++) {
+		struct world *w = world_new(modes[m]);
+
+		world_start(w);
+		world_tree(w);
+		world_clear(w);
+		rank_hogs(w, 64);
+		world_calm(w, 9000);
+		for (i = 0; i < (m ? 210 : 3) && !w->count[VERB_TASKS_IDLE]; i++)
+			inside_window(w, 3, false);
+		assert_true(m == 0 || i > 195);
+		assert_int_equal(w->count[VERB_RANK], 1);
+		assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
+		assert_int_equal(w->n_lowered, 64);             /* not what is kept, not what is idle */
+		assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT] + w->count[VERB_FREEZE] + w->count[VERB_JAIL], 0);
+		assert_said(w, "SCHED_IDLE for its worst tasks on ssh.service");
+		for (i = 0; i < 55; i++)
+			inside_window(w, 3, true);
+		assert_int_equal(w->whys[WHY_RECOVERED], 1);
+		assert_int_equal(w->verbs_of[3], 0);
+		world_free(w);
+	}
+}
+
+static struct world *api_is_protected(void)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+
+	world_policy(w, POLICY_ENDPOINT, "shop", MATCH_UNITS, "api.service");
+	world_start(w);
+	world_tree(w);
+	world_group(w, HOG, 2, CAN_ALL, "/system.slice/api.service");
+	world_clear(w);
+	w->n_ranked = 3;
+	w->ranked[0] = (struct task_ref) { .pid = 20, .tid = 21, .start = 5, .cpu_pm = 9900, .comm = "wild" };
+	w->ranked[1] = (struct task_ref) { .pid = 20, .tid = 22, .start = 5, .cpu_pm = 800, .comm = "worker" };
+	w->ranked[2] = (struct task_ref) { .pid = 20, .tid = 23, .start = 5, .cpu_pm = 700, .comm = "worker" };
+	return w;
+}
+
+static void answer(struct world *w, bool good)
+{
+	struct event ev = { .now = w->now, .type = EVENT_ENDPOINT, .endpoint = { .policy = 3, .good = good, .took = 5 * MS } };
+
+	world_step(w, &ev);
+}
+
+static void culprit_answers_the_health_check(void **state)
+{
+	struct world *w = api_is_protected();
+	unsigned i;
+
+	answer(w, true);
+	world_calm(w, 9000);
+	for (i = 0; i < 5; i++)
+		inside_window(w, HOG, w->count[VERB_TASKS_IDLE] > 0);
+	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
+	assert_int_equal(w->n_lowered, 1);
+	assert_int_equal(w->lowered[0].tid, 21);
+	assert_true(w->count[VERB_CHECK] >= 1);
+	assert_int_equal(w->count[VERB_WEIGHT] + w->count[VERB_QUOTA], 0);
+	/* Login and endpoint are weighted up, but not the culprit. */
+	assert_int_equal(w->count[VERB_LIFELINE], 1);
+	assert_int_equal(w->last[VERB_LIFELINE].group, 3);
+	for (i = 0; i < 15; i++)
+		inside_window(w, HOG, true);
+	assert_true(w->verbs_of[HOG] & (1u << VERB_TASKS_IDLE));
+	world_free(w);
+}
+
+static void endpoint_gets_worse(void **state)
+{
+	struct world *w = api_is_protected();
+	unsigned i;
+
+	answer(w, true);
+	world_calm(w, 9000);
+	for (i = 0; i < 5; i++)
+		inside_window(w, HOG, w->count[VERB_TASKS_IDLE] > 0);
+	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
+	answer(w, false);
+	inside_window(w, HOG, true);
+	assert_int_equal(w->whys[WHY_VICTIM_WORSE], 0);
+	answer(w, false);
+	inside_window(w, HOG, true);
+	assert_int_equal(w->whys[WHY_VICTIM_WORSE], 1);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	world_free(w);
+}
+
+static void realtime_hog(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/rt.service", 2);
+	unsigned i;
+
+	w->n_ranked = 2;
+	w->ranked[0] = (struct task_ref) { .pid = 5, .tid = 5, .start = 5, .cpu_pm = 9500, .policy = 1, .comm = "fifo" };
+	w->ranked[1] = (struct task_ref) { .pid = 6, .tid = 6, .start = 5, .cpu_pm = 9500, .comm = "hog" };
+	world_calm(w, 9000);
+	for (i = 0; i < 5; i++) {
+		bool well = w->verbs_of[HOG] & (1u << VERB_TASKS_OTHER);
+
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 3, 1500, well ? 20 : 48000, 1500, well ? 20 : 48000);
+		world_sample(w, HOG, 97000, 0, 97000, 0)->rt_run_us = 95000;
+		world_send(w);
+	}
+	assert_int_equal(w->count[VERB_TASKS_OTHER], 1);
+	assert_int_equal(w->n_lowered, 1);
+	assert_int_equal(w->lowered[0].tid, 5);
+	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT] + w->count[VERB_TASKS_IDLE], 0);
+	world_free(w);
+}
+
+/* ---- causes that no squeeze helps against ---- */
+
+static void stolen_time(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/user.slice/session-3.scope", 4);
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 30; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500)->machine.steal = 8000;
+		world_sample(w, 3, 1500, i < 2 ? 100 : 48000, 1500, i < 2 ? 100 : 48000);
+		world_sample(w, HOG, 20000, 400000, 20000, 400000);
+		world_send(w);
+	}
+	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT], 0);
+	assert_int_equal(w->whys[WHY_TRIAGE], 1);
+	assert_said(w, "cause: stolen CPU time");
+	world_free(w);
+}
+
+static void own_limit_and_a_neighbour(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 0);
+	unsigned i;
+
+	world_group(w, 5, 2, CAN_ALL, "/system.slice/postgresql.service");
+	world_group(w, HOG, 2, CAN_ALL, "/system.slice/batch.service");
+	world_clear(w);
+	world_calm(w, 9000);
+	/* All of its wait is its own limit's. */
+	for (i = 0; i < 10; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 5000);
+		world_sample(w, 5, 10000, 89000, 10000, 89000)->throttled_us = 180000;
+		world_sample(w, HOG, 80000, 1000, 80000, 1000);
+		world_send(w);
+	}
+	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT], 0);
+	assert_said(w, "cause: throttled by its own limit, postgresql.service");
+	/* A neighbour on top: three tasks wait, of which the limit explains a part. */
+	for (i = 0; i < 4; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9900);
+		world_sample(w, 5, 10000, 290000, 10000, 290000)->throttled_us = 40000;
+		world_sample(w, HOG, 85000, 1000, 85000, 1000);
+		world_send(w);
+	}
+	assert_true(w->count[VERB_WEIGHT] == 1);
+	world_free(w);
+}
+
+/* ---- people, limits, faults ---- */
+
+static void at_most(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i;
+
+	w->set.policies[2].at_most = 10 * SEC;
+	world_start(w);
+	world_tree(w);
+	world_group(w, 4, 1, CAN_ALL, "/user.slice");
+	world_group(w, HOG, 4, CAN_ALL, "/user.slice/session-3.scope");
+	world_clear(w);
+	world_calm(w, 9000);
+	/* Just well enough not to be tightened, not well enough to be relaxed. */
+	for (i = 0; i < 110; i++) {
+		bool squeezed = w->verbs_of[HOG];
+
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 3, 10000, squeezed ? 15000 : 80000, 10000, squeezed ? 15000 : 80000);
+		world_sample(w, HOG, 90000, 300000, 90000, 300000);
+		world_send(w);
+	}
+	assert_int_equal(w->whys[WHY_TOO_LONG], 1);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	world_clear(w);
+	for (i = 0; i < 300; i++)
+		culprit_window(w, HOG, 1u << VERB_QUOTA, 10);
+	assert_int_equal(w->count[VERB_QUOTA], 0);               /* it cools down */
+	for (i = 0; i < 400; i++)
+		culprit_window(w, HOG, 1u << VERB_QUOTA, 10);
+	assert_true(w->count[VERB_QUOTA] > 0);
+	world_free(w);
+}
+
+static void blind(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_TIMEOUT };
+	unsigned i;
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	assert_true(w->verbs_of[HOG] != 0);
+	for (i = 0; i < 10 && w->verbs_of[HOG]; i++) {
+		usec_t due = engine_deadline(w->e);
+
+		assert_true(due > w->now && due < w->now + 10 * SEC);
+		w->now = ev.now = due;
+		world_step(w, &ev);
+	}
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_said(w, "nothing was measured for 5s; released");
+	world_free(w);
+}
+
+static void operator_releases(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE, .group = HOG } };
+	unsigned i;
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	ev.now = w->now;
+	world_step(w, &ev);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_true(w->verbs_of[HOG + 1] != 0);
+	run(w, 20, 100);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	ev.order.verb = OPERATOR_RELEASE_ALL;
+	ev.now = w->now;
+	world_step(w, &ev);
+	for (i = 0; i < 20; i++)
+		assert_int_equal(w->verbs_of[HOG + i], 0);
+	assert_said(w, "release\n");                             /* of everything there is */
+	world_free(w);
+}
+
+static void paused(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_PAUSE, .reason = "maintenance" } };
+	struct engine_view *v = calloc(1, sizeof(*v));
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	ev.now = w->now;
+	ev.order.until = w->now + 60 * SEC;
+	world_step(w, &ev);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	world_clear(w);
+	run(w, 20, 300);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	assert_int_equal(w->whys[WHY_WOULD], 1);
+	engine_view(w->e, v);
+	assert_string_equal(v->pause_reason, "maintenance");
+	assert_true(v->paused_until > w->now);
+	run(w, 20, 310);
+	assert_said(w, "the pause has ended");
+	assert_true(w->count[VERB_QUOTA] > 0);
+	free(v);
+	world_free(w);
+}
+
+static void policies_change(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_POLICIES, .policies = &w->set };
+	unsigned i;
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	assert_true(w->verbs_of[HOG] != 0);
+	w->set.settings.mode = MODE_OBSERVE;
+	ev.now = w->now;
+	world_step(w, &ev);
+	for (i = 0; i < 20; i++)
+		assert_int_equal(w->verbs_of[HOG + i], 0);
+	world_clear(w);
+	run(w, 20, 100);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	world_free(w);
+}
+
+static void lifeline(void **state)
+{
+	struct world *w = world_new(MODE_RESCUE);
+	struct event ev = { .type = EVENT_POLICIES, .policies = &w->set };
+
+	w->set.policies[0].weight = 800;
+	world_start(w);
+	world_tree(w);
+	assert_int_equal(w->count[VERB_LIFELINE], 1);
+	assert_int_equal(w->last[VERB_LIFELINE].group, 3);
+	assert_int_equal(w->last[VERB_LIFELINE].value, 800);
+	world_clear(w);
+	world_calm(w, 100);
+	world_group(w, 3, 2, CAN_ALL, "/system.slice/ssh.service");
+	assert_int_equal(w->count[VERB_LIFELINE], 0);
+	w->set.settings.mode = MODE_OBSERVE;
+	ev.now = w->now;
+	world_step(w, &ev);
+	assert_int_equal(w->last[VERB_LIFELINE].value, -1);
+	world_free(w);
+}
+
+static void drift(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_DRIFT, .drift = { .group = HOG, .knob = VERB_QUOTA, .original = true } };
+	unsigned i;
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	world_clear(w);
+	for (i = 0; i < 45; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9900);
+		world_sample(w, 3, 20000, 15000, 20000, 15000);
+		world_sample(w, HOG, 90000, 100, 90000, 100);
+		world_send(w);
+		ev.now = w->now;
+		world_step(w, &ev);
+	}
+	assert_in_range(w->count[VERB_QUOTA], 4, 5);             /* at most once a second */
+	assert_int_equal(w->whys[WHY_REASSERT], 1);
+	assert_int_equal(w->whys[WHY_YIELD], 0);
+	for (i = 0; i < 20; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9900);
+		world_sample(w, 3, 20000, 15000, 20000, 15000);
+		world_sample(w, HOG, 90000, 100, 90000, 100);
+		world_send(w);
+		ev.now = w->now;
+		world_step(w, &ev);
+	}
+	assert_int_equal(w->whys[WHY_YIELD], 1);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	world_free(w);
+}
+
+static void failures(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/api.service", 2);
+	unsigned i;
+
+	world_group(w, 5, 2, CAN_ALL, "/system.slice/postgresql.service");
+	w->fail[VERB_WEIGHT] = ENOENT;
+	world_calm(w, 9000);
+	for (i = 0; i < 3; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 5, 3000, 60000, 3000, 60000);
+		world_sample(w, HOG, 95000, 400000, 95000, 400000);
+		world_send(w);
+	}
+	assert_int_equal(w->whys[WHY_FAILED], 1);
+	assert_said(w, "weight failed: no such file");
+	assert_true(w->verbs_of[HOG] & (1u << VERB_QUOTA));
+	world_free(w);
+}
+
+static void gone_in_between(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_GROUP_GONE, .gone = HOG };
+	struct engine_view *v = calloc(1, sizeof(*v));
+	uint32_t n;
+
+	world_calm(w, 9000);
+	run(w, 20, 2);
+	engine_view(w->e, v);
+	n = v->n_squeezes;
+	ev.now = w->now;
+	world_step(w, &ev);
+	assert_int_equal(w->whys[WHY_GONE], 1);
+	engine_view(w->e, v);
+	assert_int_equal(v->n_squeezes, n - 1);
+	w->fail[VERB_RELEASE] = ESTALE;
+	ev.type = EVENT_OPERATOR;
+	ev.order = (struct operator_order) { .verb = OPERATOR_RELEASE_ALL };
+	world_step(w, &ev);
+	engine_view(w->e, v);
+	assert_int_equal(v->n_squeezes, 0);
+	free(v);
+	world_free(w);
+}
+
+static void no_answer(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct engine_view *v = calloc(1, sizeof(*v));
+
+	w->mute = true;
+	world_calm(w, 9000);
+	run(w, 20, 2);
+	assert_true(w->count[VERB_QUOTA] >= 16);
+	world_clear(w);
+	/* Nothing answers, nothing helps: undone, and the release is asked for again. */
+	run(w, 20, 65);
+	assert_int_equal(w->whys[WHY_NO_EFFECT], 1);
+	assert_true(w->count[VERB_RELEASE] >= 40);
+	engine_view(w->e, v);
+	assert_int_equal(v->n_squeezes, 20);
+	w->mute = false;
+	run(w, 20, 40);
+	engine_view(w->e, v);
+	assert_int_equal(v->n_squeezes, 0);
+	free(v);
+	world_free(w);
+}
+
+static void gap(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 40);
+
+	world_calm(w, 6000);
+	w->now += 10 * SEC;
+	hog_window(w, 5 * SEC, 40);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	hog_window(w, 100 * MS, 40);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	hog_window(w, 100 * MS, 40);
+	assert_true(w->count[VERB_QUOTA] > 0);
+	world_free(w);
+}
+
+static void malformed(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 1);
+	struct event ev = { .now = w->now - 1, .type = EVENT_TIMEOUT };
+
+	assert_int_equal(engine_step(w->e, &ev, &w->out), -EINVAL);
+	ev.now = w->now;
+	ev.type = _EVENT_MAX;
+	assert_int_equal(engine_step(w->e, &ev, &w->out), -EINVAL);
+	ev.type = EVENT_SNAPSHOT;
+	ev.snapshot = NULL;
+	assert_int_equal(engine_step(w->e, &ev, &w->out), -EINVAL);
+	ev.type = EVENT_ENDPOINT;
+	ev.endpoint = (struct endpoint_answer) { .policy = 0 };
+	assert_int_equal(engine_step(w->e, &ev, &w->out), -EINVAL);
+	ev.type = EVENT_RESULT;
+	ev.result = (struct result) { .action = 4711, .status = RESULT_DONE };
+	assert_int_equal(engine_step(w->e, &ev, &w->out), 0);
+	world_free(w);
+}
+
+/* The same events give the same actions. */
+static void deterministic(void **state)
+{
+	struct world *a = siblings(MODE_ENFORCE, 40), *b = siblings(MODE_ENFORCE, 40);
+
+	world_calm(a, 6000);
+	run(a, 40, 150);
+	world_calm(b, 6000);
+	run(b, 40, 150);
+	assert_string_equal(a->lines, b->lines);
+	assert_memory_equal(a->e, b->e, engine_size());
+	world_free(a);
+	world_free(b);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(calm_is_cheap),
 	cmocka_unit_test(alarm_begins_and_ends),
@@ -213,6 +909,33 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(no_write_storm),
 	cmocka_unit_test(observe_touches_nothing),
 	cmocka_unit_test(rescue_waits_for_a_dead_way_in),
+	cmocka_unit_test(service_gets_weight_only),
+	cmocka_unit_test(weight_helps_and_is_put_back),
+	cmocka_unit_test(quota_for_a_database),
+	cmocka_unit_test(useful_work_is_never_cut),
+	cmocka_unit_test(fork_churn),
+	cmocka_unit_test(session_gets_quota),
+	cmocka_unit_test(cut_until_it_helps_or_ends),
+	cmocka_unit_test(no_controller_is_said),
+	cmocka_unit_test(hogs_beside_sshd),
+	cmocka_unit_test(culprit_answers_the_health_check),
+	cmocka_unit_test(endpoint_gets_worse),
+	cmocka_unit_test(realtime_hog),
+	cmocka_unit_test(stolen_time),
+	cmocka_unit_test(own_limit_and_a_neighbour),
+	cmocka_unit_test(at_most),
+	cmocka_unit_test(blind),
+	cmocka_unit_test(operator_releases),
+	cmocka_unit_test(paused),
+	cmocka_unit_test(policies_change),
+	cmocka_unit_test(lifeline),
+	cmocka_unit_test(drift),
+	cmocka_unit_test(failures),
+	cmocka_unit_test(gone_in_between),
+	cmocka_unit_test(no_answer),
+	cmocka_unit_test(gap),
+	cmocka_unit_test(malformed),
+	cmocka_unit_test(deterministic),
 };
 
 int main(void)

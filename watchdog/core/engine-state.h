@@ -110,7 +110,8 @@ struct memory {
 };
 
 struct endpoint {
-	bool known, good, was_good;
+	bool known, good;
+	bool was_good;                  /* when tasks were lowered */
 	uint8_t bad;                    /* bad answers in a row */
 	usec_t took, at, asked_at, before;
 };
@@ -158,6 +159,9 @@ struct engine {
 	uint32_t n_memories;
 	struct memory memories[MAX_MEMORIES];
 	struct endpoint endpoints[MAX_POLICIES];
+	usec_t failed_at;               /* the latest failure that was said */
+	enum verb failed_verb;
+	int failed_error;
 	bool said_full;
 	bool lifelines_due;
 };

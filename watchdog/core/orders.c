@@ -141,7 +141,6 @@ void orders_endpoint(struct engine *e, const struct endpoint_answer *x)
 	struct endpoint *p = &e->endpoints[x->policy];
 	bool good = x->good && x->took <= e->set.policies[x->policy].good;
 
-	p->was_good = p->known ? p->good : good;
 	p->known = true;
 	p->good = good;
 	p->bad = good ? 0 : (uint8_t)MIN(p->bad + 1, 100);

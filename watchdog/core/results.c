@@ -52,6 +52,12 @@ static void say_failed(struct engine *e, const struct inflight *f, const struct 
 	const char *words = error_words(error);
 	char text[REASON_TEXT_MAX];
 
+	/* 64 writes that fail for one reason are one line. */
+	if (e->failed_at == e->now && e->failed_verb == f->verb && e->failed_error == error)
+		return;
+	e->failed_at = e->now;
+	e->failed_verb = f->verb;
+	e->failed_error = error;
 	if (s != NULL)
 		r = s->reason;
 	else {

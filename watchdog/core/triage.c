@@ -127,13 +127,13 @@ void triage_decide(struct triage_memory *m, const struct snapshot *s, const stru
 		say(&t, CAUSE_PIDS, pids, TRIAGE_PIDS, h->n_suspects > 0 ? h->suspects[0].id : GROUP_NONE);
 	else if (!harmed && t.own_limit > 0)
 		say(&t, CAUSE_OWN_LIMIT, t.own_limit, TRIAGE_OWN_LIMIT, t.own_limit_group);
-	else if (harmed && h->inside >= 0 && h->protected_ * 2 > h->protected_ + h->touchable)
+	else if (harmed && h->inside >= 0 && h->protected_ * 2 > h->total)
 		say(&t, CAUSE_SELF, (permyriad_t)(h->protected_ * PERMYRIAD_FULL / MAX(h->total, 1)), PERMYRIAD_FULL / 2, g->slot[h->inside].info.id);
 	else if (harmed && h->total > 0)
 		say(&t, t.pattern != PATTERN_NONE || t.n_set <= TRIAGE_FEW ? CAUSE_RUNAWAY : CAUSE_OVERLOAD, level, over, GROUP_NONE);
 	if (t.cause == CAUSE_RUNAWAY || t.cause == CAUSE_OVERLOAD)
 		for (i = 0; i < (permyriad_t)h->n_suspects; i++)
-			if (h->suspects[i].no_unit == UNIT_OK) {
+			if (h->suspects[i].no_unit != UNIT_PROTECTED && h->suspects[i].no_unit != UNIT_SELF) {
 				t.group = h->suspects[i].id;
 				break;
 			}
