@@ -133,6 +133,17 @@ void sim_step(struct sim *s, struct event *ev)
 				if (s->pending[s->order[k]].action.id == a->id)
 					s->pending[s->order[k]].lost = true;
 	}
+	if (s->log && ev->type == EVENT_SNAPSHOT && ev->snapshot->n_groups && getenv("SIM_VICTIMS")) {
+		static struct engine_view v;
+
+		engine_view(s->e, &v);
+		(void) fprintf(s->log, "[%9.3f] login %.2f s, endpoint %.1f ms, %d squeezed; canary %d/%d;", (double) (s->now - s->start) / 1e6, s->m.login / 1e6,
+			       s->m.endpoint / 1e3, sim_n_squeezed(s), ev->snapshot->canary.wall_us, ev->snapshot->canary.cpu_us);
+		for (uint32_t i = 0; i < MIN(v.n_victims, 3u); i++)
+			(void) fprintf(s->log, " %s wait %d self %d login %.2f%s", s->m.nodes[MAX(0, machine_find(&s->m, v.victims[i].group))].info.name,
+				       v.victims[i].wait, v.victims[i].self_wait, (double) v.victims[i].login_estimate / 1e6, v.victims[i].harmed ? " harmed" : "");
+		(void) fprintf(s->log, "\n");
+	}
 	check_after(s, ev);
 }
 

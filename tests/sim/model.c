@@ -260,6 +260,8 @@ static void set_outcome(struct machine *m, struct set *s, double window)
 	if (s->kind == SET_HOG && s->n_jailed)
 		s->wait = MIN(s->wait, (s->active - s->n_jailed) * window);
 	s->wait = CLAMP(s->wait, 0.0, s->active * window - s->run);
+	m->nodes[s->node].stall += s->wait;
+	s->wait *= 1 - lowered_part(s);         /* the probe does not count SCHED_IDLE tasks as waiting, PSI does */
 	s->wait += s->run * m->wait_noise * dice_unit(&m->dice) * 2;
 	if (s->kind == SET_SERVICE)
 		s->backlog -= (int64_t) s->run;
@@ -320,7 +322,7 @@ void machine_run(struct machine *m, usec_t now, bool canary)
 		struct node *n = &m->nodes[i];
 
 		first_set[i] = -1;
-		n->d = n->run = n->wait = n->rt = n->kthread = n->throttled = n->pot = 0;
+		n->d = n->run = n->wait = n->stall = n->rt = n->kthread = n->throttled = n->pot = 0;
 		n->active = 0;
 		n->forks = 0;
 		memset(n->cpu_run, 0, sizeof(n->cpu_run[0]) * (size_t) m->ncpu);
@@ -532,7 +534,7 @@ void machine_sense(struct machine *m, usec_t now, usec_t window, bool groups, bo
 			.wait_us = m->source == GROUP_SOURCE_BPF ? (uint32_t) n->wait : 0,
 			.forks = n->forks,
 			.psi_some_us = n->is_protected && m->pressure == PRESSURE_PSI ?
-				(int32_t) MIN((double) window, n->wait + n->throttled) : -1,
+				(int32_t) MIN((double) window, n->stall + n->throttled) : -1,
 			.throttled_us = n->quota >= 0 || n->is_protected ? (int32_t) n->throttled : -1,
 			.pids = n->pids,
 		};

@@ -87,7 +87,7 @@ struct node {                           /* a cgroup */
 	/* of the latest window */
 	double d, w, grant, pot;
 	int active;
-	double run, wait, rt, kthread, throttled;
+	double run, wait, stall, rt, kthread, throttled;        /* stall: wait as PSI has it */
 	uint32_t forks;
 	double cpu_run[SIM_CPUS], cpu_wait[SIM_CPUS];
 };

@@ -53,12 +53,13 @@ static bool ran_well(struct story *st)
 }
 
 /* How long until a login takes less than `most` for 3 s on end, from the onset on; -1: not within `within`. */
-static double relieved_after(struct sim *s, double most, usec_t within)
+static double relieved_after(struct sim *s, double most, usec_t within, double *ret_worst)
 {
 	usec_t onset = s->start + 60 * SEC, good = 0;
 
-	for (usec_t t = onset + 100000; t <= onset + within && !s->check.failed[0]; t += 100000) {
+	for (usec_t t = onset + 100000; t <= onset + within + 3 * SEC && !s->check.failed[0]; t += 100000) {
 		sim_run(s, t);
+		*ret_worst = MAX(*ret_worst, s->m.login);
 		if (s->m.login > most)
 			good = 0;
 		else if (good == 0)
@@ -78,11 +79,12 @@ static bool relieved(struct story *st, enum mode mode, enum episode_kind kind, d
 		double after;
 
 		s->m.weight_works = weight_works;
+		for (int i = 0; i < s->set.n_policies; i++)     /* with the lifeline there would be little harm */
+			s->set.policies[i].weight = -1;
 		sim_begin(s);
 		sim_run(s, s->start + 60 * SEC);
-		sim_run(s, s->start + 60 * SEC + 200000);
-		worst_login = s->m.login;
-		after = relieved_after(s, 1.5 * 350000, within);
+		worst_login = 0;
+		after = relieved_after(s, 1.5 * 350000, within, &worst_login);
 		if (!ran_well(st))
 			return false;
 		if (worst_login < 3 * 350000)
@@ -173,7 +175,7 @@ static bool attribution(struct story *st)
 			n = machine_add_node(&s->m, decoy ? slice : s->m.nodes[s->m.ssh].parent, name, s->start);
 			set = machine_add_set(&s->m, n, SET_SERVICE, 1, "job");
 			s->m.sets[set].rate = decoy ? 60000 : dice_range(&s->dice, 500, 3000);
-			if (!decoy && culprit < 0 && dice_chance(&s->dice, 1500)) {
+			if (!decoy && culprit < 0 && (dice_chance(&s->dice, 1500) || s->m.n_nodes > 190)) {
 				culprit = n;
 				set = machine_add_set(&s->m, n, SET_HOG, 64, "runaway");
 				s->m.sets[set].from = s->start + 60 * SEC;
@@ -245,15 +247,16 @@ static bool api_wild(struct story *st)
 		struct sim *s = machine(st, seed, 2, MODE_ENFORCE, EPISODE_API_WILD, 300 * SEC);
 		double before;
 
+		s->m.sets[s->m.api_set].piece = 60000;
 		sim_begin(s);
 		sim_run(s, s->start + 61 * SEC);
 		before = s->m.endpoint;
 		sim_run(s, s->start + 90 * SEC);
 		if (!ran_well(st))
 			return false;
-		if (before < 20000)
+		if (before < 600000)
 			return wrong(st, "seed %lu: the endpoint takes %.1f ms: no harm, so this proves nothing", (unsigned long) seed, before / 1e3);
-		if (s->m.endpoint > before / 3 && s->m.endpoint > 50000)
+		if (s->m.endpoint > before / 3)
 			return wrong(st, "seed %lu: the endpoint takes %.1f ms, before %.1f ms", (unsigned long) seed, s->m.endpoint / 1e3, before / 1e3);
 		st->s = sim_free(s);
 	}
