@@ -18,10 +18,8 @@
  * kernfs keeps no birth time. ctime of the directory is when its inode was first
  * looked up, which for cgroups made by a manager is within moments of its making;
  * it may be later, never earlier, and the first value read is kept.
- *
- * Memory is one table from the start, touched as far as it is used.
  */
-#include "sense/cgroups.h"
+#include "sense/cgroups-table.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -37,47 +34,9 @@
 
 #include "base/macro.h"
 #include "base/str.h"
-#include "sense/cgroups-read.h"
 
-#define BUCKETS     16384       /* a power of two, twice CGROUPS_MAX */
-#define LIST_BUFFER 16384       /* bytes of a listing in hand */
 #define LINK_MAX_   8192        /* bytes of a path read back from a descriptor */
 #define HANDLE_KERNFS 0xfe      /* FILEID_KERNFS */
-
-enum { NONE = -1 };
-
-struct entry {
-	bool used;
-	bool named;                     /* by the steward: keep it */
-	bool cut;                       /* the path is longer than kept: never opened by it */
-	uint32_t seen;                  /* the round of the walk that saw it last */
-	int32_t next;                   /* in its bucket, or in the free list */
-	struct group_info info;
-};
-
-struct cgroups {
-	struct mounts mounts;
-	struct cgroups_trees trees;
-	char prefix[MOUNTS_PATH_MAX * 2];               /* path of `measure` as a descriptor shows it */
-	char self[CGROUPS_SELF_MAX][GROUP_PATH_MAX];
-	cgroups_changed_t changed;
-	cgroups_gone_t gone;
-	void *userdata;
-
-	struct entry *entries;                          /* CGROUPS_MAX */
-	int32_t *buckets;
-	int32_t free, cursor;
-	unsigned count, high, added, refused, refused_now;
-	uint32_t round;
-	int64_t boot_offset_us;                         /* CLOCK_BOOTTIME - CLOCK_REALTIME, at start */
-
-	/* The listing in hand: children of entries[list_of] (list_id tells whether it still is). */
-	int list_fd;
-	int32_t list_of;
-	uint64_t list_id;
-	size_t list_at, list_n;
-	char list[LIST_BUFFER] __attribute__((aligned(8)));
-};
 
 struct dirent_raw {
 	uint64_t ino;
@@ -95,137 +54,6 @@ static int64_t clock_us(clockid_t id)
 	return (int64_t)t.tv_sec * (int64_t)USEC_PER_SEC + t.tv_nsec / 1000;
 }
 
-static uint32_t bucket_of(uint64_t id)
-{
-	return (uint32_t)(id * UINT64_C(0x9e3779b97f4a7c15) >> 40) & (BUCKETS - 1);
-}
-
-int cgroups_index(const struct cgroups *c, uint64_t id)
-{
-	int32_t i;
-
-	for (i = c->buckets[bucket_of(id)]; i != NONE; i = c->entries[i].next)
-		if (c->entries[i].info.id == id)
-			return i;
-	return NONE;
-}
-
-const struct group_info *cgroups_find(const struct cgroups *c, uint64_t id)
-{
-	int i = cgroups_index(c, id);
-
-	return i == NONE ? NULL : &c->entries[i].info;
-}
-
-const struct group_info *cgroups_at(const struct cgroups *c, unsigned i)
-{
-	return i < c->high && c->entries[i].used ? &c->entries[i].info : NULL;
-}
-
-unsigned cgroups_count(const struct cgroups *c)
-{
-	return c->count;
-}
-
-unsigned cgroups_refused(const struct cgroups *c)
-{
-	return c->refused;
-}
-
-const struct mounts *cgroups_mounts(const struct cgroups *c)
-{
-	return &c->mounts;
-}
-
-static bool is_self(const struct cgroups *c, const char *path)
-{
-	size_t i, n;
-
-	for (i = 0; i < CGROUPS_SELF_MAX; i++) {
-		n = strlen(c->self[i]);
-		if (n > 1 && strncmp(path, c->self[i], n) == 0 && (path[n] == '/' || path[n] == 0))
-			return true;
-	}
-	return false;
-}
-
-static void read_details(const struct cgroups *c, int dir, struct group_info *g)
-{
-	cgroups_read_limits(&c->trees, dir, g);
-	if (is_self(c, g->path))
-		g->flags |= GROUP_IS_SELF;
-	else
-		g->flags &= ~(uint32_t)GROUP_IS_SELF;
-}
-
-static void told(struct cgroups *c, const struct group_info *g)
-{
-	if (c->changed)
-		c->changed(g, c->userdata);
-}
-
-static int forget(struct cgroups *c, int32_t i)
-{
-	uint64_t id = c->entries[i].info.id;
-	int32_t *at;
-
-	for (at = &c->buckets[bucket_of(id)]; *at != i; at = &c->entries[*at].next)
-		;
-	*at = c->entries[i].next;
-	c->entries[i].used = false;
-	c->entries[i].next = c->free;
-	c->free = i;
-	c->count--;
-	if (c->gone)
-		c->gone(id, c->userdata);
-	return -ESTALE;
-}
-
-static usec_t born_at(const struct cgroups *c, const struct stat *st)
-{
-	int64_t at = (int64_t)st->st_ctim.tv_sec * (int64_t)USEC_PER_SEC + st->st_ctim.tv_nsec / 1000 + c->boot_offset_us;
-
-	return at > 0 ? (usec_t)at : 0;
-}
-
-/* dir and st are of the cgroup. cut: path is longer than can be kept. */
-static int add(struct cgroups *c, uint64_t parent, const char *path, bool cut, int dir, const struct stat *st)
-{
-	int32_t i = c->free;
-	struct entry *e;
-
-	if (i == NONE) {
-		c->refused_now++;
-		return -ENOSPC;
-	}
-	e = &c->entries[i];
-	if ((unsigned)i == c->high) {
-		c->high++;
-		c->free = c->high < CGROUPS_MAX ? (int32_t)c->high : NONE;
-	} else {
-		c->free = e->next;      /* the chain of holes ends at the untouched rest */
-	}
-	memset(e, 0, sizeof(*e));
-	e->used = true;
-	e->info.id = st->st_ino;
-	e->info.parent = parent;
-	e->info.born = born_at(c, st);
-	e->info.uid = cgroups_uid(path);
-	str_copy(e->info.path, sizeof(e->info.path), path);
-	cgroups_display_name(path, e->info.name);
-	e->cut = cut;
-	e->seen = c->round;
-	if (cut)
-		e->info.flags = GROUP_NO_TARGET;
-	read_details(c, dir, &e->info);
-	e->next = c->buckets[bucket_of(e->info.id)];
-	c->buckets[bucket_of(e->info.id)] = i;
-	c->count++;
-	c->added++;
-	told(c, &e->info);
-	return i;
-}
-
 /* Brings entry i up to date; its directory, or -errno. */
 static int visit(struct cgroups *c, int32_t i)
 {
@@ -235,23 +63,23 @@ static int visit(struct cgroups *c, int32_t i)
 	int dir;
 
 	if (e->cut)
-		return c->round - e->seen > 1 ? forget(c, i) : -ENAMETOOLONG;
+		return c->round - e->seen > 1 ? cgroups_table_forget(c, i) : -ENAMETOOLONG;
 	dir = cgroups_open_dir(c->trees.measure, e->info.path, O_RDONLY);
 	if (dir == -ENOENT || dir == -ENODEV || dir == -ENOTDIR)
-		return forget(c, i);
+		return cgroups_table_forget(c, i);
 	if (dir < 0) {
 		now.flags |= GROUP_NO_TARGET;
 	} else {
 		if (fstat(dir, &st) < 0 || st.st_ino != e->info.id) {
 			close(dir);
-			return forget(c, i);
+			return cgroups_table_forget(c, i);
 		}
 		now.flags &= ~(uint32_t)GROUP_NO_TARGET;
-		read_details(c, dir, &now);
+		cgroups_table_details(c, dir, &now);
 	}
 	if (memcmp(&now, &e->info, sizeof(now)) != 0) {
 		e->info = now;
-		told(c, &e->info);
+		cgroups_table_told(c, &e->info);
 	}
 	return dir;
 }
@@ -269,7 +97,7 @@ static void rename_entry(struct cgroups *c, struct entry *e, uint64_t parent, co
 	str_copy(e->info.path, sizeof(e->info.path), path);
 	if (!e->named)
 		cgroups_display_name(path, e->info.name);
-	told(c, &e->info);
+	cgroups_table_told(c, &e->info);
 }
 
 static void found_child(struct cgroups *c, const struct dirent_raw *d)
@@ -293,7 +121,7 @@ static void found_child(struct cgroups *c, const struct dirent_raw *d)
 	if (dir < 0)
 		return;
 	if (fstat(dir, &st) == 0 && cgroups_index(c, st.st_ino) == NONE)
-		(void)add(c, parent->id, path, cut, dir, &st);
+		(void)cgroups_table_add(c, parent->id, path, cut, dir, &st);
 	close(dir);
 }
 
@@ -336,7 +164,7 @@ static int add_root(struct cgroups *c)
 		return -errno;
 	if (cgroups_index(c, st.st_ino) != NONE)
 		return 0;
-	return MIN(add(c, GROUP_NONE, "/", false, c->trees.measure, &st), 0);
+	return MIN(cgroups_table_add(c, GROUP_NONE, "/", false, c->trees.measure, &st), 0);
 }
 
 /* One small piece of the walk; false: the walk has come round. */
@@ -428,7 +256,7 @@ static int learn_path(struct cgroups *c, char *path, uint64_t id)
 			r = -ESTALE;
 		if (r == 0 && cgroups_index(c, st.st_ino) == NONE) {
 			cut = strlen(path) >= GROUP_PATH_MAX;
-			r = add(c, parent, path, cut, dir, &st);
+			r = cgroups_table_add(c, parent, path, cut, dir, &st);
 		}
 		close(dir);
 		if (r < 0)
@@ -504,41 +332,6 @@ bool cgroups_check(struct cgroups *c, uint64_t id)
 	return dir != -ESTALE;
 }
 
-int cgroups_set_name(struct cgroups *c, uint64_t id, const char *name)
-{
-	int i = cgroups_index(c, id);
-	char kept[GROUP_NAME_MAX] = "";
-	struct entry *e;
-
-	if (i == NONE)
-		return -ENOENT;
-	e = &c->entries[i];
-	str_copy(kept, sizeof(kept), name);
-	e->named = true;
-	if (strcmp(e->info.name, kept) == 0)
-		return 0;
-	memcpy(e->info.name, kept, sizeof(kept));
-	told(c, &e->info);
-	return 0;
-}
-
-int cgroups_set_procs(struct cgroups *c, uint64_t id, const char (*procs)[COMM_MAX], unsigned n)
-{
-	char kept[GROUP_PROCS_MAX][COMM_MAX] = {};
-	int i = cgroups_index(c, id);
-	unsigned k;
-
-	if (i == NONE)
-		return -ENOENT;
-	for (k = 0; k < MIN(n, (unsigned)GROUP_PROCS_MAX); k++)
-		str_copy(kept[k], COMM_MAX, procs[k]);
-	if (memcmp(kept, c->entries[i].info.procs, sizeof(kept)) == 0)
-		return 0;
-	memcpy(c->entries[i].info.procs, kept, sizeof(kept));
-	told(c, &c->entries[i].info);
-	return 0;
-}
-
 int cgroups_open_file(const struct cgroups *c, uint64_t id, enum cgroups_tree tree, const char *file)
 {
 	int top = cgroups_trees_get(&c->trees, tree);
@@ -562,26 +355,13 @@ int cgroups_open_file(const struct cgroups *c, uint64_t id, enum cgroups_tree tr
 	return fd;
 }
 
-void cgroups_add_self(struct cgroups *c, const char *path)
-{
-	size_t i;
-
-	for (i = 0; i < CGROUPS_SELF_MAX; i++)
-		if (!c->self[i][0]) {
-			str_copy(c->self[i], sizeof(c->self[i]), path);
-			return;
-		}
-}
-
 struct cgroups *cgroups_free(struct cgroups *c)
 {
 	if (!c)
 		return NULL;
 	list_end(c);
 	cgroups_trees_close(&c->trees);
-	if (c->entries)
-		munmap(c->entries, CGROUPS_MAX * sizeof(*c->entries));
-	free(c->buckets);
+	cgroups_table_free(c);
 	free(c);
 	return NULL;
 }
@@ -591,7 +371,6 @@ int cgroups_new(const struct cgroups_config *config, struct cgroups **ret)
 	struct cgroups *c;
 	char link[32];
 	size_t i;
-	void *m;
 	int r;
 
 	c = calloc(1, sizeof(*c));
@@ -617,15 +396,9 @@ int cgroups_new(const struct cgroups_config *config, struct cgroups **ret)
 	if (readlink(link, c->prefix, sizeof(c->prefix) - 1) < 0)
 		c->prefix[0] = 0;
 
-	r = -ENOMEM;
-	m = mmap(NULL, CGROUPS_MAX * sizeof(*c->entries), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (m == MAP_FAILED)
+	r = cgroups_table_new(c);
+	if (r < 0)
 		goto fail;
-	c->entries = m;
-	c->buckets = malloc(BUCKETS * sizeof(*c->buckets));
-	if (!c->buckets)
-		goto fail;
-	memset(c->buckets, 0xff, BUCKETS * sizeof(*c->buckets));
 	*ret = c;
 	return 0;
 fail:

@@ -5,8 +5,8 @@
  * Deltas of one CPU come together; a snapshot wants those of one cgroup together.
  * They are kept as they come, counted per cgroup, and put in their places once the
  * order of the cgroups is known, so no large sort is needed. What is sorted are
- * indices of cgroups, by a heap sort: qsort() of glibc allocates, and its order of
- * equal elements is nobody's promise. Sums stay in nanoseconds until the end, so
+ * indices of cgroups, by a natural merge sort: ids come nearly ascending from the
+ * probe, which makes it one pass or two; and qsort() of glibc allocates. Sums stay in nanoseconds until the end, so
  * that a thousand short runs are not a thousand roundings.
  */
 #include "sense/gather.h"
@@ -34,7 +34,8 @@ struct gather {
 	uint64_t window_ns;
 	unsigned n, n_cells;
 	struct gather_group groups[GATHER_GROUPS + 1];  /* the last one: GROUP_OTHER, where there is no room */
-	uint16_t order[GATHER_GROUPS];
+	uint16_t order[GATHER_GROUPS], merge[GATHER_GROUPS];
+	bool ranked;
 	uint32_t place[GATHER_GROUPS];                  /* where the next cell of a group goes; NOWHERE */
 	struct bucket hash[HASH];
 	struct cell cells[GATHER_CELLS];
@@ -62,6 +63,7 @@ void gather_begin(struct gather *g, usec_t window)
 	g->round++;
 	g->window_ns = window > UINT64_MAX / 1000 ? UINT64_MAX : window * 1000;
 	g->n = g->n_cells = 0;
+	g->ranked = false;
 	g->groups[GATHER_GROUPS] = (struct gather_group){ .id = GROUP_OTHER };
 }
 
@@ -78,6 +80,7 @@ static unsigned group_of(struct gather *g, uint64_t id)
 		return GATHER_GROUPS;
 	g->hash[at] = (struct bucket){ .id = id, .round = g->round, .group = g->n };
 	g->groups[g->n] = (struct gather_group){ .id = id };
+	g->order[g->n] = (uint16_t)g->n;
 	return g->n++;
 }
 
@@ -136,45 +139,39 @@ static bool lower_id(const struct gather_group *a, const struct gather_group *b)
 	return a->id < b->id;
 }
 
-static void sift(const struct gather *g, uint16_t *v, unsigned at, unsigned n, before_t before)
+/* Merges neighbouring runs that are in order until there is one. */
+static void merge_sort(struct gather *g, uint16_t *v, unsigned n, before_t before)
 {
-	unsigned child;
-	uint16_t moved = v[at];
+	unsigned from, mid, to, a, b, k, runs;
 
-	while ((child = 2 * at + 1) < n) {
-		if (child + 1 < n && before(&g->groups[v[child]], &g->groups[v[child + 1]]))
-			child++;
-		if (!before(&g->groups[moved], &g->groups[v[child]]))
-			break;
-		v[at] = v[child];
-		at = child;
-	}
-	v[at] = moved;
+#define IN_ORDER(x, y) (!before(&g->groups[y], &g->groups[x]))
+	do {
+		for (runs = 0, from = 0; from < n; from = to, runs++) {
+			for (mid = from + 1; mid < n && IN_ORDER(v[mid - 1], v[mid]); mid++)
+				;
+			for (to = MIN(mid + 1, n); to < n && IN_ORDER(v[to - 1], v[to]); to++)
+				;
+			if (mid >= n) {
+				runs++;
+				break;
+			}
+			memcpy(&g->merge[from], &v[from], (mid - from) * sizeof(*v));
+			for (k = a = from, b = mid; a < mid; k++)
+				v[k] = b < to && !IN_ORDER(g->merge[a], v[b]) ? v[b++] : g->merge[a++];
+		}
+	} while (runs > 1);
+#undef IN_ORDER
 }
 
-static void heap_sort(const struct gather *g, uint16_t *v, unsigned n, before_t before)
+unsigned gather_count(const struct gather *g)
 {
-	unsigned i;
-	uint16_t top;
-
-	for (i = n / 2; i-- > 0;)
-		sift(g, v, i, n, before);
-	for (i = n; i-- > 1;) {
-		top = v[0];
-		v[0] = v[i];
-		v[i] = top;
-		sift(g, v, 0, i, before);
-	}
-}
-
-unsigned gather_rank(struct gather *g)
-{
-	unsigned i;
-
-	for (i = 0; i < g->n; i++)
-		g->order[i] = (uint16_t)i;
-	heap_sort(g, g->order, g->n, larger);
 	return g->n;
+}
+
+void gather_rank(struct gather *g)
+{
+	merge_sort(g, g->order, g->n, larger);
+	g->ranked = true;
 }
 
 struct gather_group *gather_at(struct gather *g, unsigned i)
@@ -208,6 +205,8 @@ void gather_finish(struct gather *g, struct snapshot *ret)
 	const struct cell *c;
 	uint16_t at;
 
+	if (!g->ranked && (g->n >= MAX_SAMPLES || g->n_cells > MAX_CPU_SHARES))
+		gather_rank(g);
 	for (i = 0; i < g->n; i++)
 		kept += g->groups[i].keep;
 	room = kept < room ? room - kept : 0;
@@ -229,7 +228,7 @@ void gather_finish(struct gather *g, struct snapshot *ret)
 		g->place[at] = 0;
 	}
 
-	heap_sort(g, g->order, n, lower_id);
+	merge_sort(g, g->order, n, lower_id);
 	for (i = 0; i < n; i++) {
 		at = g->order[i];
 		o = &g->groups[at];

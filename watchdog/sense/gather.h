@@ -41,10 +41,12 @@ void gather_add_run(struct gather *g, uint64_t id, uint64_t run_us);    /* witho
 void gather_take_run(struct gather *g, uint64_t id, uint64_t run_us);   /* takes some back, at most all */
 void gather_keep(struct gather *g, uint64_t id);
 
-/* Sorts by run + wait, largest first; then [0..count) may be looked at and marked. */
-unsigned gather_rank(struct gather *g);
+/* [0..gather_count) may be looked at and marked; gather_rank() puts the largest
+ * run + wait first. */
+unsigned gather_count(const struct gather *g);
 struct gather_group *gather_at(struct gather *g, unsigned i);
+void gather_rank(struct gather *g);
 
-/* After gather_rank(). Sets n_groups, n_cpu, groups, cpu; psi_some_us, throttled_us
+/* Sets n_groups, n_cpu, groups, cpu; psi_some_us, throttled_us
  * and pids are -1. */
 void gather_finish(struct gather *g, struct snapshot *ret);

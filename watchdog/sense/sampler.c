@@ -271,14 +271,19 @@ void sampler_protect(struct sampler *s, const uint64_t *ids, unsigned n)
 	closely_protect(s->closely, ids, n);
 }
 
-static void look_up(struct sampler *s, unsigned n)
+static void look_up(struct sampler *s)
 {
+	unsigned n = gather_count(s->gather);
 	usec_t end = boottime() + SAMPLER_LEARN_BUDGET;
 	bool time_left = true, unknown = false;
 	struct gather_group *o;
 	unsigned i;
 
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n && cgroups_find(s->cgroups, gather_at(s->gather, i)->id); i++)
+		;
+	if (i < n)
+		gather_rank(s->gather);
+	for (i = i < n ? 0 : n; i < n; i++) {
 		o = gather_at(s->gather, i);
 		if (cgroups_find(s->cgroups, o->id))
 			continue;
@@ -331,7 +336,7 @@ int sampler_calm(struct sampler *s, usec_t now, struct snapshot *ret)
 int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret)
 {
 	usec_t window = begin(s, now, ret);
-	unsigned i, n;
+	unsigned i;
 	int r;
 
 	r = machine_read(s->machine, window, &ret->machine);
@@ -350,8 +355,7 @@ int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret)
 	}
 	for (i = 0; i < closely_count(s->closely); i++)
 		gather_keep(s->gather, closely_id(s->closely, i));
-	n = gather_rank(s->gather);
-	look_up(s, n);
+	look_up(s);
 	gather_finish(s->gather, ret);
 	ret->lost = (uint32_t)MIN(s->lost_ns / 1000, (uint64_t)UINT32_MAX);
 	closely_read(s->closely, ret);
