@@ -188,10 +188,12 @@ int units_parse_bytes(const char *text, uint64_t *ret)
 	if (r == -EINVAL)
 		return r;
 	unit = unit_at(BYTE_UNITS, ELEMENTSOF(BYTE_UNITS), text, strlen(text));
-	if (unit == NULL || (unit->factor == 1 && scale > 1))
+	if (unit == NULL)
 		return -EINVAL;
 	if (r < 0)
 		return r;
+	if (unit->factor == 1 && scale > 1)
+		return -EINVAL;
 	return scale_up(whole, fraction, scale, unit->factor, false, ret);
 }
 

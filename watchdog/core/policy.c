@@ -343,13 +343,13 @@ bool glob_match(const char *pattern, const char *text)
 static bool unit_match(const char *pattern, const char *name)
 {
 	char bare[GROUP_PATH_MAX];
+	size_t n = strlen(name);
 
 	if (glob_match(pattern, name))
 		return true;
 	if (!str_ends(name, ".service"))
 		return false;
-	(void)str_copy(bare, sizeof(bare), name);
-	bare[MIN(strlen(name), sizeof(bare) - 1) - strlen(".service")] = 0;
+	(void)str_copy(bare, MIN(n - strlen(".service") + 1, sizeof(bare)), name);
 	return glob_match(pattern, bare);
 }
 
