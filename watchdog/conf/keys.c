@@ -134,7 +134,7 @@ static int when_parse(const struct key *key, const char *value, void *field, str
 	struct policy *p = (struct policy *)((char *)field - offsetof(struct policy, wait));
 	static const char form[] = "write When=wait > 20% for 300ms";
 	usec_t wait_for = USEC_INFINITY;
-	permyriad_t wait;
+	permyriad_t wait = PERMYRIAD_UNKNOWN;
 	char word[KEY_TEXT_MAX];
 	const char *s = value;
 	size_t n;

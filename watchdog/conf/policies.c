@@ -378,15 +378,16 @@ static void begin(struct conf *c, const char *root)
 
 static void take_files(struct conf *c, uint16_t first, bool trust, struct scope scope)
 {
-	uint16_t i, main_file = first;
+	uint16_t main_file = first;
+	unsigned i;
 
 	for (i = first; i < c->files.n; i++) {
 		size_t size;
 
 		if (!c->files.f[i].dropin)
-			main_file = i;
+			main_file = (uint16_t)i;
 		if (conf_files_read(c->root, c->files.f[i].path, trust, c->text, &size, &c->errors) == 0)
-			take_text(c, i, main_file, c->text, size, scope);
+			take_text(c, (uint16_t)i, main_file, c->text, size, scope);
 	}
 }
 
