@@ -351,7 +351,7 @@ static int act_value(struct act *a, enum journal_kind kind, const struct action 
 
 static int act_kill(struct act *a, const struct group_info *group, unsigned *ret_n)
 {
-	_cleanup_(place_close) struct place p = { .fd = -1 }, freezer = { .fd = -1 };
+	_cleanup_(place_close) struct place p = { .fd = -1 }, freezer = { .fd = -1 }, jail = { .fd = -1 };
 	static const struct journal_values on = { .v = { 1 } };
 	struct journal_record *record;
 	struct journal_values now;
@@ -365,7 +365,8 @@ static int act_kill(struct act *a, const struct group_info *group, unsigned *ret
 	/* A freeze as any other: journalled, so that it ends even if we end in between. */
 	if (!(p.v2 && place_has(&p, "cgroup.kill")) && knob_place(a, JOURNAL_FREEZE, group, &freezer, freezer_path) >= 0)
 		frozen = knob_set(a, JOURNAL_FREEZE, VERB_FREEZE, group->id, &freezer, &on, &now) >= 0;
-	r = throttle_kill(&p, frozen ? &freezer : NULL, ret_n);
+	(void)place_child(&jail, &p, JAIL_NAME);
+	r = throttle_kill(&p, &jail, frozen ? &freezer : NULL, ret_n);
 	record = journal_find(a->journal, JOURNAL_FREEZE, group->id);
 	if (record != NULL)
 		(void)knob_release(a, record);

@@ -273,7 +273,7 @@ static int kill_all(const struct place *p)
 	return n;
 }
 
-int throttle_kill(const struct place *p, const struct place *frozen, unsigned *ret_n)
+int throttle_kill(const struct place *p, const struct place *inner, const struct place *frozen, unsigned *ret_n)
 {
 	usec_t until = tree_clock() + THROTTLE_KILL_WAIT;
 	unsigned n = 0;
@@ -291,7 +291,10 @@ int throttle_kill(const struct place *p, const struct place *frozen, unsigned *r
 	}
 	/* Where it could not be frozen, it is a race against its forks, and rounds win it mostly. */
 	do {
+		int m = inner->fd >= 0 && !p->v2 ? kill_all(inner) : 0;
+
 		r = kill_all(p);
+		r = r < 0 || m < 0 ? MIN(r, m) : r + m;
 		n += r > 0 ? (unsigned)r : 0;
 		if (frozen != NULL) {
 			(void)thaw(frozen);

@@ -25,6 +25,6 @@ bool throttle_is_ours(const struct journal_record *r, const struct journal_value
 int64_t throttle_weight_to_file(bool v2, int64_t weight);
 int64_t throttle_weight_from_file(bool v2, int64_t value);
 
-/* SIGKILL to all in `p`. frozen: the place the caller froze them in, thawed here once
+/* SIGKILL to all in `p` and, on v1, in `inner` (fd -1: none). frozen: the place the caller froze them in, thawed here once
  * they have their signal; NULL: none. */
-int  throttle_kill(const struct place *p, const struct place *frozen, unsigned *ret_n);
+int  throttle_kill(const struct place *p, const struct place *inner, const struct place *frozen, unsigned *ret_n);
