@@ -390,8 +390,9 @@ def killed(driver, make):
     time.sleep(0.1)
     out = driver.run(f"kill:{g.path}", "live")
     assert out[0].startswith("kill done"), out
-    assert "live 0" in out
     wait_for(lambda: not g.pids())
+    driver.restore()
+    assert "live 0" in driver.run("live")
     assert read(g.f["freeze"]) == "0"
 
 

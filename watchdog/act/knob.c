@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "act/jail.h"
 #include "act/knob.h"
 #include "act/throttle.h"
 #include "base/str.h"
@@ -76,7 +77,7 @@ int knob_place_of(struct act *a, const struct journal_record *record, struct pla
 int knob_place(struct act *a, enum journal_kind kind, const struct group_info *group, struct place *ret,
 		  char path[static GROUP_PATH_MAX])
 {
-	_cleanup_(place_close) struct place there = { .fd = -1 };
+	_cleanup_(place_close) struct place there = { .fd = -1 }, jail = { .fd = -1 };
 	const struct tree *cpu = &a->trees[JOURNAL_CPU], *t = &a->trees[kind_tree(kind)];
 	const struct journal_record *record = journal_find(a->journal, kind, group->id);
 	uint64_t inode;
@@ -90,6 +91,8 @@ int knob_place(struct act *a, enum journal_kind kind, const struct group_info *g
 	r = place_open(&there, cpu, group->path, group->id, a->message, sizeof(a->message));
 	if (r >= 0)
 		r = tree_find(t, cpu, &there, path, &inode);
+	if (r == -ESTALE && there.fd >= 0 && place_child(&jail, &there, JAIL_NAME) >= 0)
+		r = tree_find(t, cpu, &jail, path, &inode);     /* they are all in there */
 	return r < 0 ? r : place_open(ret, t, path, inode, a->message, sizeof(a->message));
 }
 
@@ -100,7 +103,7 @@ static int no_record(const struct place *p, int error)
 }
 
 /* After a failed write: the record says again what is there. */
-static void squeeze_undo(struct act *a, struct journal_record *record, bool is_new, const struct place *p)
+static void knob_undo(struct act *a, struct journal_record *record, bool is_new, const struct place *p)
 {
 	char kept[ACT_MESSAGE_MAX];
 	struct journal_record with = *record;
@@ -160,7 +163,7 @@ int knob_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t gro
 			       values_text(kind, &now, text));
 	}
 	if (r < 0) {
-		squeeze_undo(a, record, is_new, p);
+		knob_undo(a, record, is_new, p);
 		return r;
 	}
 	with = *record;
