@@ -476,7 +476,7 @@ def classes(pids):
 class Guard:
     """reprieved under systemd: configure, start, stop, kill, ask."""
 
-    UNIT = "reprieved.service"
+    UNIT = "reprieve.service"
     ETC = "/etc/reprieve"
 
     def configure(self, mode, settings="", policies=None):
@@ -516,7 +516,7 @@ class Guard:
         return d
 
     def log(self, n=30):
-        return sh("journalctl", "-q", "-o", "cat", "-n", str(n), "-u", "reprieved", "-u", "reprieve-steward", ok=False)
+        return sh("journalctl", "-q", "-o", "cat", "-n", str(n), "-u", "reprieve", "-u", "reprieve-steward", ok=False)
 
     def steady(self, only=None):
         """The knobs once the lifeline's weights are set: unchanged for 3 s."""
