@@ -214,7 +214,7 @@ static void culprit_window(struct world *w, uint64_t culprit, uint32_t cures, ui
 
 	w->now += 100 * MS;
 	world_begin(w, 100 * MS, well ? 500 : 9500)->machine.forks = (int32_t)forks;
-	world_sample(w, 3, 1500, wait, 1500, wait);
+	world_sample(w, 3, 3000, wait, 3000, wait);
 	g = world_sample(w, culprit, 97000, 400000, 97000, 400000);
 	g->forks = forks;
 	world_send(w);
@@ -755,7 +755,7 @@ static void drift(void **state)
 	for (i = 0; i < 45; i++) {
 		w->now += 100 * MS;
 		world_begin(w, 100 * MS, 9900);
-		world_sample(w, 3, 20000, 15000, 20000, 15000);
+		world_sample(w, 3, 10000, 20000, 10000, 20000);
 		world_sample(w, HOG, 90000, 100, 90000, 100);
 		world_send(w);
 		ev.now = w->now;
@@ -764,10 +764,10 @@ static void drift(void **state)
 	assert_in_range(w->count[VERB_QUOTA], 4, 5);             /* at most once a second */
 	assert_int_equal(w->whys[WHY_REASSERT], 1);
 	assert_int_equal(w->whys[WHY_YIELD], 0);
-	for (i = 0; i < 20; i++) {
+	for (i = 0; i < 30; i++) {
 		w->now += 100 * MS;
 		world_begin(w, 100 * MS, 9900);
-		world_sample(w, 3, 20000, 15000, 20000, 15000);
+		world_sample(w, 3, 10000, 20000, 10000, 20000);
 		world_sample(w, HOG, 90000, 100, 90000, 100);
 		world_send(w);
 		ev.now = w->now;
@@ -812,9 +812,15 @@ static void gone_in_between(void **state)
 	n = v->n_squeezes;
 	ev.now = w->now;
 	world_step(w, &ev);
-	assert_int_equal(w->whys[WHY_GONE], 1);
+	ev.gone = HOG + 1;
+	world_step(w, &ev);
 	engine_view(w->e, v);
-	assert_int_equal(v->n_squeezes, n - 1);
+	assert_int_equal(v->n_squeezes, n - 2);
+	run(w, 20, 1);
+	assert_int_equal(w->whys[WHY_GONE], 1);                 /* one line for all */
+	assert_said(w, "gone by itself on 2 cgroups under /system.slice");
+	assert_null(engine_group(w->e, HOG + 1));
+	ev.now = w->now;
 	w->fail[VERB_RELEASE] = ESTALE;
 	ev.type = EVENT_OPERATOR;
 	ev.order = (struct operator_order) { .verb = OPERATOR_RELEASE_ALL };

@@ -138,7 +138,8 @@ uint64_t blame_run(const struct harm *h, int slot)
 	return h->sub_run[slot];
 }
 
-static void add_victim(struct harm *h, const struct victim *v)
+/* weak: it wanted too little to prove anything. */
+static void add_victim(struct harm *h, const struct victim *v, bool weak)
 {
 	uint32_t i;
 
@@ -154,6 +155,8 @@ static void add_victim(struct harm *h, const struct victim *v)
 	h->n_victims++;
 	h->level[v->as] = MAX(h->level[v->as], v->level);
 	h->self_level = MAX(h->self_level, v->self_level);
+	if (weak)
+		return;
 	h->fresh = true;
 	if (v->as == IMPORTANCE_LOGIN && v->login > 0) {
 		h->login = MAX(h->login, v->login);
@@ -174,12 +177,12 @@ static permyriad_t judge_canary(struct harm *h, const struct snapshot *s, usec_t
 	v.foreign = part(waited, waited + (uint64_t)MAX(c->cpu_us, 1));
 	v.level = scaled(v.foreign, waited, BLAME_FULL_CANARY);
 	v.login = login_time(v.foreign, login_cost);
-	add_victim(h, &v);
+	add_victim(h, &v, false);
 	return v.level;
 }
 
 static void judge_group(struct harm *h, const struct snapshot *s, const struct groups *g, uint32_t i,
-			permyriad_t canary, usec_t login_cost, bool health_bad)
+			permyriad_t canary, usec_t login_cost, const uint8_t *answers)
 {
 	const struct group_sample *x = &s->groups[i];
 	const struct group *who = &g->slot[h->sample_slot[i]];
@@ -187,9 +190,11 @@ static void judge_group(struct harm *h, const struct snapshot *s, const struct g
 	uint32_t j, m = cpus_of(s, x);
 	uint64_t window = MAX(s->window, 1), full = window / BLAME_FULL_PART, throttled = x->throttled_us > 0 ? (uint64_t)x->throttled_us : 0;
 	uint64_t own = 0, spread = MAX(m, 1), tasks, waited = x->wait_us, wanted;
-	permyriad_t probe = -1, probe_all = -1, psi = -1, psi_all = -1, third = v.as == IMPORTANCE_LOGIN ? canary : -1;
+	permyriad_t probe = -1, psi = -1, whole = -1, psi_whole = -1, probe_all = -1, psi_all = -1, third = v.as == IMPORTANCE_LOGIN ? canary : -1;
 
-	v.selfish = (v.as == IMPORTANCE_LOGIN && !v.young) || (v.as == IMPORTANCE_HEALTH && health_bad);
+	uint8_t answer = who->endpoint >= 0 && answers != NULL ? answers[who->endpoint] : ANSWER_NONE;
+
+	v.selfish = (v.as == IMPORTANCE_LOGIN && !v.young) || answer == ANSWER_BAD;
 	if (h->n_victims >= MAX_VICTIMS)
 		return;
 	for (j = 0; j < m; j++) {
@@ -210,16 +215,20 @@ static void judge_group(struct harm *h, const struct snapshot *s, const struct g
 		v.foreign = part(waited - MIN(own, waited), wanted);
 		v.self = part(own, wanted);
 		probe = scaled(v.foreign, waited - MIN(own, waited), full);
-		probe_all = scaled(part(waited, wanted), waited, full);
+		whole = part(waited, wanted);
+		probe_all = scaled(whole, waited, full);
 	}
-	if (x->psi_some_us >= 0) {
+	/* PSI still counts tasks that were lowered to SCHED_IDLE. */
+	if (x->psi_some_us >= 0 && !who->lowered) {
 		uint64_t some = (uint64_t)x->psi_some_us, held = x->throttled_us > 0 ? (uint64_t)x->throttled_us / spread : 0;
 		permyriad_t share;
 
 		some -= MIN(some, held);
 		/* Of one task PSI and the probe say the same; of many PSI says less. */
 		share = MAX(part(some, some + x->run_us), part(some, window));
+		psi_whole = share;
 		psi_all = scaled(share, some, full);
+		wanted = MAX(wanted, some + x->run_us);
 		if (probe >= 0)
 			psi = probe_all > 0 ? (permyriad_t)((uint64_t)psi_all * (uint64_t)probe / (uint64_t)probe_all) : 0;
 		else if (some >= BLAME_WANTED_MIN) {
@@ -231,16 +240,19 @@ static void judge_group(struct harm *h, const struct snapshot *s, const struct g
 			own = some * (uint64_t)mine / PERMYRIAD_FULL;
 			psi = (permyriad_t)((uint64_t)psi_all * (uint64_t)(PERMYRIAD_FULL - mine) / PERMYRIAD_FULL);
 		} else
-			psi_all = -1;
+			psi_all = psi_whole = -1;
 	}
 	if (probe < 0 && psi < 0)
 		return;
 	v.level = agreed(probe, psi, third);
+	/* Who answers its health check well is not harmed, however long its tasks wait. */
+	if (v.as == IMPORTANCE_HEALTH && answer == ANSWER_GOOD)
+		v.level = 0;
 	if (v.self > 0 && v.selfish)
 		v.self_level = scaled(v.self, own, full);
 	if (v.as == IMPORTANCE_LOGIN)
-		v.login = login_time(v.young ? v.level : agreed(probe_all, psi_all, -1), login_cost);
-	add_victim(h, &v);
+		v.login = login_time(v.young ? v.level : agreed(whole, psi_whole, -1), login_cost);
+	add_victim(h, &v, wanted * BLAME_WEAK_PART < full);
 }
 
 /* Harm of each victim onto the CPUs where it waited; where that is not known, onto all
@@ -411,7 +423,7 @@ static void order(struct harm *h, const struct snapshot *s)
 		h->suspects[i] = h->sorted[h->keys[i].index];
 }
 
-void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, usec_t login_cost, bool health_bad, usec_t now)
+void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, usec_t login_cost, const uint8_t *answers, usec_t now)
 {
 	uint32_t i, n = MIN(s->n_groups, MAX_SAMPLES);
 	permyriad_t canary;
@@ -431,7 +443,7 @@ void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, u
 		int slot = h->sample_slot[i];
 
 		if (slot >= 0 && g->slot[slot].as != IMPORTANCE_NONE && !g->slot[slot].self)
-			judge_group(h, s, g, i, canary, login_cost, health_bad);
+			judge_group(h, s, g, i, canary, login_cost, answers);
 	}
 	for (i = 0; i < h->n_victims; i++)
 		harmed = harmed || h->victims[i].level > 0 || h->victims[i].self_level > 0;

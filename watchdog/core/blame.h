@@ -12,6 +12,7 @@
 #define MAX_VICTIMS        64           /* protected cgroups judged in one window; beyond: the ones with the higher ids are not */
 #define BLAME_WANTED_MIN   2000         /* µs wanted in a window below which a victim says nothing */
 #define BLAME_FULL_PART    5            /* a foreign wait of window/5 counts in full, less in proportion */
+#define BLAME_WEAK_PART    4            /* who wanted less than window/5 / 4 proves neither harm nor health */
 #define BLAME_FULL_CANARY  40000        /* the same of the canary's turn, µs */
 #define BLAME_SET_PART     8000         /* of all touchable blame, what the set has to explain, permyriad */
 
@@ -70,9 +71,13 @@ struct harm {
 	struct suspect sorted[MAX_SAMPLES];
 };
 
-/* g must be refreshed. health_bad: an endpoint answers badly, so what a group of the
- * health class does to itself is harm as well. Also updates group.active and seen. */
-void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, usec_t login_cost, bool health_bad, usec_t now);
+/* What the endpoint of a policy answers. NONE: the policy is no endpoint; GOOD also as
+ * long as nothing is known of it. */
+enum answer { ANSWER_NONE, ANSWER_GOOD, ANSWER_BAD };
+
+/* g must be refreshed. answers: enum answer by policy index, NULL = none has one.
+ * Also updates group.active and seen. */
+void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, usec_t login_cost, const uint8_t *answers, usec_t now);
 
 /* Time run, µs, of a cgroup and all below it in the latest window. */
 uint64_t blame_run(const struct harm *h, int slot);

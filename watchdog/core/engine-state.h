@@ -59,6 +59,7 @@ struct pool {
 	bool said_limit, said_would, said_not;
 	uint8_t failures;               /* sets undone in this incident */
 	enum pattern pattern;
+	enum cause cause;               /* for which it began; NONE: it has no members */
 };
 
 struct squeeze {
@@ -124,6 +125,9 @@ struct engine {
 
 	struct policy_set set;
 	struct groups groups;
+	uint64_t leaving;               /* the first of gone_n that are gone and not said yet; kept for its name */
+	uint32_t gone_n;
+	struct reason gone_reason;
 
 	usec_t last_snapshot, window;   /* 0 in calm */
 	permyriad_t pressure;
@@ -186,7 +190,7 @@ bool engine_may_act(const struct engine *e);
 uint32_t engine_first_pool(const struct engine *e);
 uint32_t engine_end_pool(const struct engine *e);
 bool engine_paused(const struct engine *e);
-bool engine_health_bad(const struct engine *e);
+bool engine_shows(const struct engine *e, const struct suspect *x);     /* to be named among those to blame */
 void engine_open_incident(struct engine *e, uint32_t pool);
 
 /* relief.c */
@@ -217,7 +221,7 @@ struct squeeze *squeeze_new(struct engine *e, uint32_t pool, const struct target
 void squeeze_drop(struct engine *e, struct squeeze *s);
 void squeeze_release(struct engine *e, struct squeeze *s, const struct reason *r);
 void squeeze_climb(struct engine *e, struct squeeze *s, enum rung rung);
-void squeeze_share(struct engine *e, uint32_t pool, usec_t gap);        /* the pool's share onto its quotas */
+void squeeze_share(struct engine *e, uint32_t pool);    /* the pool's share onto its quotas */
 void squeeze_flush(struct engine *e);                   /* what is to be done → actions */
 void squeeze_remember(struct engine *e, uint64_t group, enum why why, usec_t until);
 bool squeeze_barred(const struct engine *e, uint64_t group);
@@ -225,6 +229,7 @@ bool squeeze_barred(const struct engine *e, uint64_t group);
 /* orders.c: events that are no measurements */
 int  orders_group(struct engine *e, const struct group_info *info);
 void orders_gone(struct engine *e, uint64_t id);
+void orders_say_gone(struct engine *e);
 void orders_policies(struct engine *e, const struct policy_set *set);
 void orders_operator(struct engine *e, const struct operator_order *o);
 void orders_endpoint(struct engine *e, const struct endpoint_answer *x);

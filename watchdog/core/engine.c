@@ -82,14 +82,30 @@ struct params engine_params(const struct engine *e, uint32_t pool)
 	};
 }
 
-bool engine_health_bad(const struct engine *e)
+static void endpoint_answers(const struct engine *e, uint8_t answers[static MAX_POLICIES])
 {
 	uint32_t i;
 
-	for (i = 0; i < e->set.n_policies; i++)
-		if (e->endpoints[i].known && e->endpoints[i].bad >= 2 && e->now - e->endpoints[i].at < ENDPOINT_FRESH)
-			return true;
-	return false;
+	for (i = 0; i < e->set.n_policies; i++) {
+		const struct endpoint *x = &e->endpoints[i];
+
+		answers[i] = e->set.policies[i].kind != POLICY_ENDPOINT ? ANSWER_NONE :
+			     x->known && x->bad >= 2 && e->now - x->at < ENDPOINT_FRESH ? ANSWER_BAD : ANSWER_GOOD;
+	}
+}
+
+bool engine_shows(const struct engine *e, const struct suspect *x)
+{
+	switch ((enum no_unit)x->no_unit) {
+	case UNIT_PROTECTED:
+		return x->blame > 0 && e->triage.cause == CAUSE_SELF;
+	case UNIT_ROOT:
+		return x->blame * 2 >= e->harm.total && x->blame > 0;
+	case UNIT_SELF:
+		return false;
+	default:
+		return x->blame > 0;
+	}
 }
 
 struct action *engine_emit(struct engine *e, enum verb verb, uint64_t group, usec_t within)
@@ -126,7 +142,7 @@ void engine_reason(struct engine *e, struct reason *r, enum why why, uint32_t po
 
 	memset(r, 0, sizeof(*r));
 	r->why = why;
-	r->cause = e->triage.cause;
+	r->cause = e->pools[pool].cause != CAUSE_NONE ? e->pools[pool].cause : e->triage.cause;
 	r->policy = p.policy;
 	r->limit = p.wait;
 	r->measured = PERMYRIAD_UNKNOWN;
@@ -148,8 +164,7 @@ void engine_reason(struct engine *e, struct reason *r, enum why why, uint32_t po
 		r->n_candidates = 1;
 	}
 	for (i = 0; i < h->n_suspects && r->n_candidates < MAX_CANDIDATES && h->total > 0; i++)
-		if (h->suspects[i].id != target && h->suspects[i].blame > 0 &&
-		    (h->suspects[i].no_unit != UNIT_PROTECTED || e->triage.cause == CAUSE_SELF)) {
+		if (h->suspects[i].id != target && engine_shows(e, &h->suspects[i])) {
 			r->candidates[r->n_candidates].group = h->suspects[i].id;
 			r->candidates[r->n_candidates++].blame = (permyriad_t)(h->suspects[i].blame * PERMYRIAD_FULL / h->total);
 		}
@@ -382,7 +397,7 @@ static void ask_endpoints(struct engine *e)
 {
 	uint32_t i;
 
-	for (i = 0; e->incident_since && i < e->set.n_policies; i++) {
+	for (i = 0; i < e->set.n_policies; i++) {
 		struct endpoint *x = &e->endpoints[i];
 
 		if (e->set.policies[i].kind != POLICY_ENDPOINT || (x->asked_at && e->now - x->asked_at < CHECK_GAP))
@@ -396,11 +411,13 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 {
 	permyriad_t alarm = e->set.settings.alarm;
 	usec_t since = e->last_snapshot ? e->now - e->last_snapshot : 0;
+	uint8_t answers[MAX_POLICIES];
 	uint32_t i;
 
 	if (s->n_groups > MAX_SAMPLES || s->n_cpu > MAX_CPU_SHARES || s->window == 0)
 		return -EINVAL;
 	e->pressure = pressure_of(s);
+	orders_say_gone(e);
 	if (s->machine.ncpu > 0)
 		e->ncpu = s->machine.ncpu;
 	if (!e->alarm) {
@@ -425,7 +442,8 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	(void)groups_refresh(&e->groups, &e->set, e->now);
 	e->tasks_now = s->machine.tasks;
 	if (s->n_groups > 0 || s->canary.wall_us >= 0) {
-		blame_compute(&e->harm, s, &e->groups, e->set.settings.login_cost, engine_health_bad(e), e->now);
+		endpoint_answers(e, answers);
+		blame_compute(&e->harm, s, &e->groups, e->set.settings.login_cost, answers, e->now);
 		triage_decide(&e->triage_memory, s, &e->harm, &e->groups, lowest_wait(e), &e->triage);
 		say_cause(e);
 	} else {
@@ -486,6 +504,10 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 	ret->n = ret->n_tasks = 0;
 	e->now = event->now;
 	e->out = ret;
+	if (e->leaving != GROUP_NONE && e->gone_n == 0) {
+		(void)groups_remove(&e->groups, e->leaving);
+		e->leaving = GROUP_NONE;
+	}
 	if (e->paused_until && e->paused_until <= e->now) {
 		struct reason over = { .why = WHY_OPERATOR, .policy = -1, .measured = -1, .limit = -1 };
 

@@ -27,6 +27,7 @@ struct group {
 	struct group_info info;
 	bool used;
 	bool pinned;                    /* squeezed: never forgotten for want of room */
+	bool lowered;                   /* some of its tasks are SCHED_IDLE by our doing */
 	bool active;                    /* ran or waited in the latest window */
 	uint8_t depth;
 	usec_t seen;                    /* when it last ran or waited, or became known */

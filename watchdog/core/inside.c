@@ -39,6 +39,21 @@ static void refuse(struct plan *plan, uint64_t group, const char *why)
 	plan->why_not = why;
 }
 
+/* Somebody at least as important as the culprit suffers (it may be itself). */
+static bool is_worth_it(const struct engine *e, uint32_t pool, int slot)
+{
+	permyriad_t wait = engine_params(e, pool).wait;
+	uint32_t i;
+
+	for (i = 0; i < e->harm.n_victims; i++) {
+		const struct victim *v = &e->harm.victims[i];
+
+		if (MAX(v->level, v->self_level) * 2 >= wait && v->as <= e->groups.slot[slot].as)
+			return true;
+	}
+	return false;
+}
+
 bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
 {
 	bool realtime = e->triage.cause == CAUSE_REALTIME;
@@ -75,6 +90,10 @@ bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
 	if (pool > 0 && x->throttle != (int16_t)(pool - 1)) {
 		if (x->throttle < 0)
 			refuse(ret, x->info.id, "no [Throttle] policy names it");
+		return false;
+	}
+	if (!realtime && !is_worth_it(e, pool, slot)) {
+		refuse(ret, x->info.id, "what is to blame is more important than what suffers");
 		return false;
 	}
 	c = squeeze_case(e, pool, slot, 0);

@@ -17,7 +17,8 @@
 #define LAW_GROWTH_FIRST 1000                   /* of the machine per second, permyriad */
 #define LAW_GROWTH_LEAST 100
 #define LAW_MEMORY       (60 * USEC_PER_SEC)    /* harm again this soon after a release is a relapse */
-#define LAW_GROW_GAP     USEC_PER_SEC           /* between two writes of one cgroup when relaxing */
+#define LAW_GROW_GAP     USEC_PER_SEC           /* between two steps of relaxing */
+#define LAW_WRITE_GAP    USEC_PER_SEC           /* between two quotas written to one cgroup */
 #define LAW_DEAD_BAND    1000                   /* a smaller change of a quota is not written, permyriad */
 
 #define LAW_QUOTA_LEAST  1000                   /* µs; the kernel's */

@@ -22,9 +22,31 @@ void orders_gone(struct engine *e, uint64_t id)
 {
 	struct squeeze *s = squeeze_find(e, id);
 
+	if (s == NULL || s->gone || s->release || e->gone_n++ > 0) {
+		(void)groups_remove(&e->groups, id);
+	} else {
+		if (e->leaving != GROUP_NONE)
+			(void)groups_remove(&e->groups, e->leaving);
+		e->leaving = id;
+		e->gone_reason = s->reason;
+		e->gone_reason.lasting = e->now - s->since;
+	}
 	if (s != NULL)
 		s->gone = true;
-	(void)groups_remove(&e->groups, id);
+}
+
+/* One line for all that went between two snapshots. */
+void orders_say_gone(struct engine *e)
+{
+	struct action *a;
+
+	if (e->gone_n == 0)
+		return;
+	a = engine_report(e, WHY_GONE, &e->gone_reason, e->leaving, "gone by itself");
+	if (a == NULL)
+		return;
+	a->value = e->gone_n;
+	e->gone_n = 0;
 }
 
 int orders_group(struct engine *e, const struct group_info *info)
@@ -39,6 +61,8 @@ int orders_group(struct engine *e, const struct group_info *info)
 		copy.quota_us = e->groups.slot[old].info.quota_us;
 		copy.period_us = e->groups.slot[old].info.period_us;
 	}
+	if (info->id == e->leaving)
+		e->leaving = GROUP_NONE;
 	slot = groups_put(&e->groups, &e->set, &copy, e->now, &forgotten);
 	if (slot < 0)
 		return slot == -EINVAL ? slot : 0;

@@ -135,6 +135,18 @@ static void say_not(struct engine *e, uint32_t pool, uint64_t group, const char 
 	(void)engine_report(e, WHY_NOT, &r, group, text);
 }
 
+/* Why its members have the values they are about to get. */
+static void pool_reason(struct engine *e, uint32_t pool, const struct reason *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_squeezes; i++)
+		if (e->squeezes[i].pool == pool && !e->squeezes[i].release) {
+			engine_reason(e, &e->squeezes[i].reason, r->why, pool, e->squeezes[i].group);
+			(void)str_copy(e->squeezes[i].reason.text, sizeof(r->text), r->text);
+		}
+}
+
 static void begin_judging(struct engine *e, struct pool *p)
 {
 	p->cut_at = e->now;
@@ -194,10 +206,11 @@ static void start(struct engine *e, uint32_t pool)
 	p->added_at = e->now;
 	p->worse = 0;
 	begin_judging(e, p);
+	p->cause = e->triage.cause;
 	if (e->triage.cause == CAUSE_SELF)
 		inside_boost(e, true);
 	(void)carry_out(e, pool, &plan, relapse ? WHY_RELAPSE : WHY_HARM, true);
-	squeeze_share(e, pool, 0);
+	squeeze_share(e, pool);
 }
 
 void relief_release_pool(struct engine *e, uint32_t pool, enum why why, const char *text)
@@ -244,7 +257,7 @@ static void tighten(struct engine *e, uint32_t pool)
 	struct reason r;
 	struct action *a;
 	char text[REASON_TEXT_MAX], share[UNITS_TEXT_MAX];
-	bool cut = false;
+	bool cut = false, fresh_quota = false;
 	enum rung climbed = RUNG_NONE;
 
 	if (triage_squeezes(e->triage.cause)) {
@@ -255,8 +268,9 @@ static void tighten(struct engine *e, uint32_t pool)
 			p->added_at = e->now;
 			p->database = e->harm.level[IMPORTANCE_DATABASE];
 			begin_judging(e, p);
+			p->cause = e->triage.cause;
 			(void)carry_out(e, pool, &plan, WHY_HARM, true);
-			squeeze_share(e, pool, LAW_CUT_GAP);
+			squeeze_share(e, pool);
 			return;
 		}
 	}
@@ -270,6 +284,7 @@ static void tighten(struct engine *e, uint32_t pool)
 		if (first == GROUP_NONE)
 			first = s->group;
 		quotas += s->rung == RUNG_QUOTA;
+		fresh_quota = fresh_quota || (s->rung == RUNG_QUOTA && e->now - s->written < LAW_WRITE_GAP);
 		weights += s->rung == RUNG_WEIGHT;
 		tasks += s->rung == RUNG_TASKS;
 	}
@@ -284,6 +299,8 @@ static void tighten(struct engine *e, uint32_t pool)
 		return;
 	}
 	if (quotas > 0 && p->share > par.min_share) {
+		if (fresh_quota && weights == 0)
+			return;                 /* each write refills: not again so soon */
 		p->share = law_cut(p->share, par.min_share);
 		cut = true;
 	}
@@ -317,14 +334,16 @@ static void tighten(struct engine *e, uint32_t pool)
 			(void)str_format(text, sizeof(text), "%s, since the rung before did not help enough", rung_to_string(climbed));
 		else
 			(void)str_format(text, sizeof(text), "quota, together %s of the machine", units_format_permyriad(p->share, share));
-		begin_judging(e, p);
 		engine_reason(e, &r, p->effective ? WHY_HARM : WHY_NO_EFFECT, pool, first);
+		begin_judging(e, p);
 		a = engine_report(e, r.why, &r, first, text);
+		(void)str_copy(r.text, sizeof(r.text), text);
+		pool_reason(e, pool, &r);
 		if (a != NULL) {
 			a->value = changed > 0 ? changed : quotas;
 			a->value2 = changed > 0 && climbed != RUNG_QUOTA ? -1 : VERB_QUOTA;
 		}
-		squeeze_share(e, pool, LAW_CUT_GAP);
+		squeeze_share(e, pool);
 		return;
 	}
 	p->cut_at = e->now;
@@ -368,7 +387,9 @@ static void relapse(struct engine *e, uint32_t pool)
 		a->value = n;
 		a->value2 = VERB_QUOTA;
 	}
-	squeeze_share(e, pool, LAW_CUT_GAP);
+	(void)str_copy(r.text, sizeof(r.text), text);
+	pool_reason(e, pool, &r);
+	squeeze_share(e, pool);
 }
 
 static void relax(struct engine *e, uint32_t pool)
@@ -394,7 +415,9 @@ static void relax(struct engine *e, uint32_t pool)
 		p->growing = true;
 		p->grow_at = e->now - LAW_GROW_GAP;
 		engine_reason(e, &r, WHY_RECOVERED, pool, first);
-		a = engine_report(e, WHY_RECOVERED, &r, first, "giving back in steps");
+		(void)str_copy(r.text, sizeof(r.text), "giving back in steps");
+		pool_reason(e, pool, &r);
+		a = engine_report(e, WHY_RECOVERED, &r, first, r.text);
 		if (a != NULL) {
 			a->value = quotas;
 			a->value2 = VERB_QUOTA;
@@ -431,25 +454,36 @@ static bool watch_worse(struct engine *e, uint32_t pool)
 /* One that does not want what it may have needs no quota any more. */
 static void watch_demand(struct engine *e, uint32_t pool)
 {
-	uint32_t i;
+	uint64_t first = GROUP_NONE;
+	struct action *a;
+	struct reason r;
+	uint32_t i, n = 0;
 
 	for (i = 0; i < e->n_squeezes; i++) {
 		struct squeeze *s = &e->squeezes[i];
 		int slot = groups_find(&e->groups, s->group);
-		struct reason r;
 
-		if (s->pool != pool || s->release || s->rung != RUNG_QUOTA || s->quota.period_us <= 0 || slot < 0 || s->pids != 0)
+		if (s->pool != pool || s->release || s->rung != RUNG_QUOTA || s->quota.period_us <= 0 || slot < 0)
 			continue;
 		if (blame_run(&e->harm, slot) * 2 * (uint64_t)s->quota.period_us >= (uint64_t)s->quota.quota_us * e->window)
 			s->low_since = 0;
 		else if (s->low_since == 0)
 			s->low_since = e->now;
-		else if (e->now - s->low_since >= IDLE_DEMAND && e->now - s->low_since >= 4 * (usec_t)s->quota.period_us) {
+		else if (e->now - s->low_since >= IDLE_DEMAND) {
+			if (n++ == 0)
+				first = s->group;
 			engine_reason(e, &r, WHY_RECOVERED, pool, s->group);
 			r.lasting = e->now - s->since;
-			(void)engine_report(e, WHY_RECOVERED, &r, s->group, "released: it wants less than its quota");
 			squeeze_release(e, s, &r);
 		}
+	}
+	if (n == 0)
+		return;
+	r.candidates[0].group = first;
+	a = engine_report(e, WHY_RECOVERED, &r, first, "released: it wants less than its quota");
+	if (a != NULL) {
+		a->value = n;
+		a->value2 = VERB_RELEASE;
 	}
 }
 
@@ -490,6 +524,7 @@ static void pool_tick(struct engine *e, uint32_t pool)
 		p->ceiling_until = 0;
 	}
 	if (!busy) {
+		p->cause = CAUSE_NONE;
 		if (fresh && over && p->over_windows >= 2 && e->now - p->over_since >= par.wait_for)
 			start(e, pool);
 		return;
@@ -512,7 +547,7 @@ static void pool_tick(struct engine *e, uint32_t pool)
 	} else if (p->well_since && e->now - p->well_since >= p->hold)
 		relax(e, pool);
 	if (p->n > 0)
-		squeeze_share(e, pool, p->growing ? LAW_GROW_GAP : LAW_CUT_GAP);
+		squeeze_share(e, pool);
 }
 
 void relief_tick(struct engine *e)

@@ -183,6 +183,9 @@ static void settle(struct engine *e, const struct inflight *f, enum result_statu
 			if (f->verb != VERB_JAIL) {
 				s->n_tasks = (uint16_t)(s->n_tasks + n);
 				e->n_tasks += n;
+				slot = groups_find(&e->groups, f->group);
+				if (slot >= 0 && n > 0 && f->verb == VERB_TASKS_IDLE)
+					e->groups.slot[slot].lowered = true;
 			}
 			break;
 		}
@@ -232,7 +235,7 @@ void results_drift(struct engine *e, const struct drift *d)
 
 	if (s == NULL || s->release || s->gone || !(s->knobs & (1u << d->knob)))
 		return;
-	if (s->drift_at && e->now - s->drift_at < DRIFT_GAP)
+	if ((s->drift_at && e->now - s->drift_at < DRIFT_GAP) || (d->knob == VERB_QUOTA && e->now - s->written < LAW_WRITE_GAP))
 		return;
 	if (s->drift_at && e->now - s->drift_at > USEC_PER_MIN * 10)
 		s->drifts = 0;
@@ -248,6 +251,8 @@ void results_drift(struct engine *e, const struct drift *d)
 			s->todo |= 1u << VERB_RANK;
 		else
 			s->todo |= 1u << d->knob;
+		if (d->knob == VERB_QUOTA)
+			s->written = e->now;
 		return;
 	}
 	r.why = WHY_YIELD;

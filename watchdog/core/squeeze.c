@@ -254,7 +254,7 @@ void squeeze_drop(struct engine *e, struct squeeze *s)
 	int slot = groups_find(&e->groups, s->group);
 
 	if (slot >= 0)
-		e->groups.slot[slot].pinned = false;
+		e->groups.slot[slot].pinned = e->groups.slot[slot].lowered = false;
 	e->n_tasks -= MIN(e->n_tasks, s->n_tasks);
 	if (!s->release && e->pools[s->pool].n > 0)
 		e->pools[s->pool].n--;
@@ -313,7 +313,7 @@ static bool has_quota(const struct squeeze *s)
 	return s->rung == RUNG_QUOTA || (s->knobs & (1u << VERB_QUOTA));
 }
 
-void squeeze_share(struct engine *e, uint32_t pool, usec_t gap)
+void squeeze_share(struct engine *e, uint32_t pool)
 {
 	const struct pool *p = &e->pools[pool];
 	uint32_t i, n = 0;
@@ -332,7 +332,7 @@ void squeeze_share(struct engine *e, uint32_t pool, usec_t gap)
 			q = s->own;
 		if (!law_worth_writing(s->quota, q))
 			continue;
-		if (s->written && e->now - s->written < MAX(gap, 2 * (usec_t)MIN(s->quota.period_us, 150000)))
+		if (s->written && e->now - s->written < LAW_WRITE_GAP)
 			continue;
 		s->quota = q;
 		s->written = e->now;
@@ -422,8 +422,6 @@ static void forget_gone(struct engine *e)
 		r.why = WHY_GONE;
 		r.lasting = e->now - s->since;
 		a->reason = r;
-		if (!s->release)
-			(void)engine_report(e, WHY_GONE, &r, s->group, "");
 		squeeze_drop(e, s);
 	}
 }

@@ -94,7 +94,7 @@ void engine_view(const struct engine *e, struct engine_view *ret)
 		};
 	}
 	for (i = 0; i < h->n_suspects && ret->n_suspects < ELEMENTSOF(ret->suspects) && h->total > 0; i++)
-		if (h->suspects[i].blame > 0)
+		if (engine_shows(e, &h->suspects[i]))
 			ret->suspects[ret->n_suspects++] = (struct candidate) {
 				.group = h->suspects[i].id, .blame = (permyriad_t)(h->suspects[i].blame * PERMYRIAD_FULL / h->total),
 			};
