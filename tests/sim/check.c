@@ -85,12 +85,15 @@ static bool shelters(const struct sim *s, int at)
 }
 
 /* How many times slower than alone, from what was told. */
-static double slowdown(const struct group_sample *g)
+static double slowdown(const struct snapshot *snap, const struct group_sample *g)
 {
 	double run = g->run_us, wait = g->wait_us;
 
-	if (g->psi_some_us > 0)
+	if (g->psi_some_us > 0) {
 		wait = MAX(wait, (double) g->psi_some_us);
+		if (snap->source != GROUP_SOURCE_BPF)   /* the only witness: what it says, it says of the window */
+			return 1 / (1.01 - (double) g->psi_some_us / (double) snap->window);
+	}
 	return run + wait < 200 ? 1 : (run + wait) / MAX(run, 1);
 }
 
@@ -126,9 +129,9 @@ void check_before(struct sim *s, const struct event *ev)
 
 		if (as == IMPORTANCE_NONE)
 			continue;
-		worst = MAX(worst, slowdown(&snap->groups[i]));
+		worst = MAX(worst, slowdown(snap, &snap->groups[i]));
 		if (as == IMPORTANCE_LOGIN) {
-			way = MAX(way, slowdown(&snap->groups[i]));
+			way = MAX(way, slowdown(snap, &snap->groups[i]));
 			any = true;
 		}
 	}
@@ -258,6 +261,8 @@ void check_result(struct sim *s, const struct action *a, const struct result *r)
 {
 	int at;
 
+	if (a->verb == VERB_QUOTA && r->status != RESULT_DONE)
+		s->check.quota_failed_at = s->now;
 	if (a->verb == VERB_RELEASE && a->value == 0 && r->status == RESULT_DONE) {
 		if (a->group == GROUP_NONE)
 			memset(s->check.node, 0, sizeof(s->check.node));
@@ -276,8 +281,12 @@ static void check_sum(struct sim *s)
 		const struct node *x = &s->m.nodes[i];
 		int p = book(s, i)->policy + 1;
 
-		if (!x->alive || (x->quota == x->quota0 && x->period == x->period0) || p < 0 || p > MAX_POLICIES)
+		if (!x->alive || p < 0 || p > MAX_POLICIES)
 			continue;
+		if (x->quota == x->quota0 && x->period == x->period0) {
+			own[p] |= x->quota0 >= 0 && book(s, i)->until;  /* its own limit is the lower one */
+			continue;
+		}
 		sum[p] += (double) x->quota / (double) x->period;
 		n[p]++;
 		own[p] |= x->quota0 >= 0;
@@ -362,7 +371,8 @@ void check_after(struct sim *s, const struct event *ev)
 		quota_pending |= s->pending[s->order[i]].action.verb == VERB_QUOTA;
 	if (s->cut_since_check && !quota_pending && ev->type == EVENT_RESULT) {
 		s->cut_since_check = false;
-		check_sum(s);
+		if (s->check.quota_failed_at + 3 * USEC_PER_SEC < s->now)       /* the others get its part with the next cut */
+			check_sum(s);
 	}
 	if (ev->type == EVENT_SNAPSHOT && (s->n_squeezes || s->ticks % 1024 == 0)) {
 		if (s->sense || s->ticks % 64 == 0)

@@ -200,6 +200,7 @@ struct check {
 	usec_t bad_time;                /* how long the way in was told to be bad; forgets three times as fast */
 	usec_t harm_told;               /* the latest at which a protected one was told to suffer */
 	usec_t pause_until;
+	usec_t quota_failed_at;
 	usec_t operator_at;             /* the latest order or new policies */
 	uint64_t last_id;
 	uint32_t timeouts_in_row;

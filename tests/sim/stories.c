@@ -72,10 +72,11 @@ static double relieved_after(struct sim *s, double most, usec_t within, double *
 
 static bool relieved(struct story *st, enum mode mode, enum episode_kind kind, double weight_works, usec_t within)
 {
-	double worst_login = 0;
+	double worst_login = 0, needs = mode == MODE_RESCUE ? 5500000 : 3 * 350000;
+	int proven = 0;
 
-	for (uint64_t seed = 1; seed <= 8; seed++) {
-		struct sim *s = machine(st, seed, seed % 2 ? 2 : 4, mode, kind, 300 * SEC);
+	for (uint64_t seed = 1; seed <= 12; seed++) {
+		struct sim *s = machine(st, seed, mode == MODE_RESCUE ? 1 + (int) (seed % 2) : 2 + 2 * (int) (seed % 2), mode, kind, 300 * SEC);
 		double after;
 
 		s->m.weight_works = weight_works;
@@ -84,11 +85,14 @@ static bool relieved(struct story *st, enum mode mode, enum episode_kind kind, d
 		sim_begin(s);
 		sim_run(s, s->start + 60 * SEC);
 		worst_login = 0;
-		after = relieved_after(s, 1.5 * 350000, within, &worst_login);
+		after = relieved_after(s, (s->m.ncpu == 1 ? 2.2 : 1.5) * 350000, within, &worst_login);
 		if (!ran_well(st))
 			return false;
-		if (worst_login < 3 * 350000)
-			return wrong(st, "seed %lu: no harm, so this proves nothing (login %.2f s)", (unsigned long) seed, worst_login / 1e6);
+		if (worst_login < needs) {      /* without harm it proves nothing */
+			st->s = sim_free(s);
+			continue;
+		}
+		proven++;
 		if (after < 0)
 			return wrong(st, "seed %lu: a login takes %.2f s (at first %.2f s) after %.0f s; %d squeezed", (unsigned long) seed,
 				     s->m.login / 1e6, worst_login / 1e6, (double) within / 1e6, sim_n_squeezed(s));
@@ -100,7 +104,7 @@ static bool relieved(struct story *st, enum mode mode, enum episode_kind kind, d
 			return wrong(st, "seed %lu: %d still squeezed 400 s after it ended", (unsigned long) seed, sim_n_squeezed(s));
 		st->s = sim_free(s);
 	}
-	return true;
+	return proven >= 4 ? true : wrong(st, "only %d of 12 seeds had harm: this proves nothing", proven);
 }
 
 #define RELIEVED(name, mode, kind, works, within) \
@@ -167,7 +171,7 @@ static bool attribution(struct story *st)
 
 		s->load.n = 0;
 		s->m.nodes[slice].weight = s->m.nodes[slice].weight0 = 20;
-		for (int i = 0; s->m.n_nodes < 200; i++) {
+		for (int i = 0; i < 170; i++) {
 			bool decoy = i % 2;
 			int n, set;
 
@@ -175,7 +179,7 @@ static bool attribution(struct story *st)
 			n = machine_add_node(&s->m, decoy ? slice : s->m.nodes[s->m.ssh].parent, name, s->start);
 			set = machine_add_set(&s->m, n, SET_SERVICE, 1, "job");
 			s->m.sets[set].rate = decoy ? 60000 : dice_range(&s->dice, 500, 3000);
-			if (!decoy && culprit < 0 && (dice_chance(&s->dice, 1500) || s->m.n_nodes > 190)) {
+			if (!decoy && culprit < 0 && (dice_chance(&s->dice, 1500) || i >= 168)) {
 				culprit = n;
 				set = machine_add_set(&s->m, n, SET_HOG, 64, "runaway");
 				s->m.sets[set].from = s->start + 60 * SEC;
@@ -225,7 +229,7 @@ static bool steady(struct story *st)
 		writes = 0;
 		for (usec_t t = 0; t < 600 * SEC; t += SEC / 2) {
 			sim_run(s, s->start + 120 * SEC + t);
-			bad += s->m.login > 3 * 350000;
+			bad += s->m.login > 1600000;    /* the policy's 75 % are four times an idle one's */
 			n++;
 		}
 		if (!ran_well(st))
