@@ -29,7 +29,7 @@ import labguard  # noqa: E402
 from lab import HARM_FACTOR, Lab, Missing, harmed, median, read, tool  # noqa: E402
 
 LOGINS = 5                       # a cell
-CUT = 10.0                       # seconds after which a login counts as none
+CUT = 8.0                        # seconds after which a login counts as none
 WARM = 1.5                       # seconds a runaway runs before its first login
 SQUEEZE_WAIT = {"enforce": 10, "rescue": 45}
 RUNAWAYS = ("siblings", "inside", "churn")
@@ -123,7 +123,7 @@ def one_row(show, lab, name, idle_logins, args):
     with lab.runaway(name) as runaway:
         row["title"] = runaway.title
         show.head(runaway.title)
-        before = {g.path: g.controls() for g in runaway.groups}
+        before = [g.state() for g in runaway.groups]
         runaway.go()
         wait(show, time.monotonic() + WARM, "the runaway is loose")
         row["without"], under = measure(show, lab, "without reprieve")
@@ -150,9 +150,8 @@ def one_row(show, lab, name, idle_logins, args):
             runaway.pause()
             guard.release_all()
             row["why"] = [{"time": l["time"], "why": l["why"], "verb": l["verb"], "text": l["text"]} for l in guard.why(60)]
-        after = {g.path: g.controls() for g in runaway.groups}
-        row["put_back"] = after == before
-    lab.settle()
+        row["put_back"] = [g.state() for g in runaway.groups] == before
+    lab.settle(timeout=5)
     row["after"], _ = measure(show, lab, "after release")
     for l in row["why"]:
         show.line(show.paint("2", f"    {l['text']}"))

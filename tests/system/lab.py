@@ -8,7 +8,7 @@
 
 The victim is an sshd of its own (loopback port, throw-away keys, no PAM) and a
 small HTTP health endpoint in the group "victim". Only the server side suffers: this
-process, and so every ssh client, sits in a group with the most weight there is.
+process, and so every ssh client, is real-time (see Tree._make_client).
 
 Harm is not a matter of course: 128 hogs in ONE sibling group do not slow a login
 at all. The three runaways here do, measured (see RUNAWAYS); a caller still checks,

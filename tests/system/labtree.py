@@ -61,6 +61,12 @@ def die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def ordinary():
+    """Out of the client's real-time class: a v1 group without rt budget refuses such a task."""
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 class Layout:
     """kind: "v2", "v1" or "hybrid"; mounts: {controller or "unified": directory}."""
 
@@ -122,6 +128,8 @@ class Group:
         self.path = self.cpu[len(tree.layout.cpu_root):]
 
     def enter(self, pid=0):
+        if not pid:
+            ordinary()
         for d in self.dirs:
             write(d + "/cgroup.procs", pid or os.getpid())
 
@@ -153,6 +161,23 @@ class Group:
             if os.path.exists(f"{self.cpu}/{f}"):
                 out[f] = read(f"{self.cpu}/{f}").strip()
         return out
+
+    def state(self):
+        """controls() and the scheduling policies and nice values of its tasks that are not the usual ones."""
+        odd = []
+        for pid in self.pids():
+            try:
+                tasks = [int(t) for t in os.listdir(f"/proc/{pid}/task")]
+            except OSError:
+                continue
+            for t in tasks:
+                try:
+                    how = (os.sched_getscheduler(t), os.getpriority(os.PRIO_PROCESS, t))
+                except OSError:
+                    continue
+                if how != (os.SCHED_OTHER, 0):
+                    odd.append((t, *how))
+        return self.path, self.controls(), odd
 
     def remove(self):
         for d in self.dirs:
@@ -205,7 +230,6 @@ class Tree:
         self.base = ""
         self.groups = {}
         self.home = self.layout.path_of()
-        self.client_dirs = None
         self._units = []
         self._root_cpu_added = False
         sweep(self.layout)
@@ -263,17 +287,20 @@ class Tree:
             self._root_cpu_added = True
 
     def _make_client(self):
-        """Only the server side is to suffer: we ourselves and the ssh clients get the most weight."""
-        root = self.layout.unified
+        """Only the server side is to suffer. Measured against 64 siblings, a small program of ours takes
+        28 ms with the most weight there is, 172 ms with the default, 5 ms as real-time, as when idle: so
+        we ourselves and the ssh clients are SCHED_RR 1, and have the most weight where that is refused."""
+        try:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+            return
+        except OSError:
+            pass
         if self.layout.kind == "v2" and self.layout.systemd:
-            self.client_dirs = [root + self._unit("-client", "-.slice", 10000)]
-            for d in self.client_dirs:
-                write(d + "/cgroup.procs", os.getpid())
+            write(self.layout.unified + self._unit("-client", "-.slice", 10000) + "/cgroup.procs", os.getpid())
         else:
             g = self.group("client")
             g.set_weight(10**9)
             g.enter()
-            self.client_dirs = g.dirs
 
     def group(self, name):
         if name not in self.groups:
@@ -286,7 +313,8 @@ class Tree:
             g.remove()
 
     def go_home(self):
-        """In a child between fork and exec: back to where the lab was started from."""
+        """In a child between fork and exec: back to where and what the lab was started as."""
+        ordinary()
         for root, path in self.home.items():
             try:
                 write(root + path + "/cgroup.procs", os.getpid())
@@ -294,7 +322,8 @@ class Tree:
                 write(root + "/cgroup.procs", os.getpid())
 
     def spawn(self, argv, group=None, **popen):
-        """Start argv inside a group (None: where the lab was started from); it dies with us."""
+        """Start argv inside a group (None: where the lab was started from), as an ordinary task; it dies
+        with us. Only clients are started in another way: they inherit our real-time class."""
         def place():
             die_with_parent()
             if group is None:
