@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any text as mountinfo and as /proc/PID/cgroup. */
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macro.h"
+#include "sense/mounts.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size + 1);          /* exact, so that one byte too far is seen */
+	char path[64];
+	struct mounts m;
+	int layout;
+
+	memcpy(text, data, size);
+	text[size] = 0;
+	if (mounts_parse(text, &m) == 0) {
+		assert(m.layout == MOUNTS_V2 ? m.v2[0] && !m.cpu[0] : m.cpu[0]);
+		assert(strnlen(m.v2, sizeof(m.v2)) < sizeof(m.v2) && strnlen(m.cpu, sizeof(m.cpu)) < sizeof(m.cpu));
+	}
+	for (layout = MOUNTS_V2; layout <= MOUNTS_HYBRID; layout++)
+		if (mounts_parse_own(text, layout, path, sizeof(path)) == 0)
+			assert(path[0] == '/' && strnlen(path, sizeof(path)) < sizeof(path) && !strchr(path, '\n'));
+	free(text);
+	return 0;
+}
