@@ -84,6 +84,8 @@ static int load(struct guard *g)
 		g->driver.facts.config_error[0] = '\0';
 		if (g->o.mode >= 0)
 			set->settings.mode = (enum mode)g->o.mode;
+		for (unsigned i = 0; !g->settings.lifeline && i < set->n_policies; i++)
+			set->policies[i].weight = -1;
 		g->set = !g->set;
 	}
 	conf_free(conf);
@@ -181,7 +183,7 @@ static int open_act(struct guard *g)
 	}
 	r = act_restore_all(g->act, &n);
 	if (n > 0)
-		log_notice("put back %u values that an earlier guard had squeezed", n);
+		log_notice("put back %u value%s that an earlier guard had changed", n, n == 1 ? "" : "s");
 	if (r < 0)
 		log_error("not everything of an earlier guard could be put back (%s); its records stay in the journal", strerror(-r));
 	(void)rt_restore(g->rundir_fd);
@@ -348,7 +350,7 @@ static void take_down(struct guard *g)
 	if (g->act != NULL && (r = act_restore_all(g->act, &n)) < 0)
 		log_error("not everything could be put back (%s); `reprieved --restore` tries again", strerror(-r));
 	if (n > 0)
-		log_notice("put back %u values", n);
+		log_notice("put back %u value%s", n, n == 1 ? "" : "s");
 	control_deinit(&g->control);
 	helpers_deinit(&g->helpers);
 	g->sampler = sampler_free(g->sampler);
@@ -378,7 +380,7 @@ static int restore_only(const struct options *o)
 		return EXIT_FAILURE;
 	}
 	if (n > 0)
-		fprintf(stderr, "reprieved: put back %u values\n", n);
+		fprintf(stderr, "reprieved: put back %u value%s\n", n, n == 1 ? "" : "s");
 	return 0;
 }
 

@@ -178,7 +178,7 @@ static void carry(struct driver *d, const struct action *a)
 		else
 			act_carry_out(d->act, a, &d->actions.tasks[a->task_first], g, &r);
 		if (r.status != RESULT_DONE && d->act != NULL && act_message(d->act)[0] != '\0')
-			log_warning("%s", act_message(d->act));
+			log_write(r.error == ESTALE ? LOG_DEBUG : LOG_WARNING, NULL, "%s", act_message(d->act));
 		push_result(d, &r);
 	}
 }

@@ -37,7 +37,7 @@ static void cut(struct helpers *h, struct helper_link *k)
 		(void)close(fd);
 	k->hello = false;
 	k->asked = 0;
-	if (told && h->ops->gone)
+	if (told && h->ops->gone && !h->stopping)
 		h->ops->gone(k->role, h->data);
 }
 
@@ -193,7 +193,8 @@ static void child_ended(struct child *c, int code, int status, void *data)
 		str_format(how, sizeof(how), "could not be started from %s", k->path);
 	else
 		str_format(how, sizeof(how), "ended with %s %d", code == 1 ? "status" : "signal", status);
-	h->ops->ended(k->role, how, h->data);
+	if (!h->stopping)
+		h->ops->ended(k->role, how, h->data);
 }
 
 static int spawn(struct helpers *h, struct helper_link *k, const char *dir, const char *name)
@@ -255,6 +256,7 @@ void helpers_deinit(struct helpers *h)
 
 	if (h->loop == NULL)
 		return;
+	h->stopping = true;
 	for (unsigned i = ELEMENTSOF(h->link); i-- > 0;) {
 		cut(h, &h->link[i]);
 		child_stop(&h->link[i].child, USEC_PER_SEC);

@@ -40,6 +40,7 @@ struct helpers {
 	const struct helpers_ops *ops;
 	void *data;
 	const char *rundir;
+	bool stopping;
 	struct loop_source listener, pending;
 	struct helper_link link[2];     /* steward, courier */
 	uid_t courier;                  /* of the user `reprieve`, 0 = there is none */
