@@ -85,7 +85,7 @@ static bool relieved(struct story *st, enum mode mode, enum episode_kind kind, d
 		sim_begin(s);
 		sim_run(s, s->start + 60 * SEC);
 		worst_login = 0;
-		after = relieved_after(s, (s->m.ncpu == 1 ? 2.2 : 1.5) * 350000, within, &worst_login);
+		after = relieved_after(s, (mode == MODE_RESCUE ? 3.5 : 1.5) * 350000, within, &worst_login);
 		if (!ran_well(st))
 			return false;
 		if (worst_login < needs) {      /* without harm it proves nothing */
@@ -170,6 +170,8 @@ static bool attribution(struct story *st)
 		char name[32];
 
 		s->load.n = 0;
+		for (int i = 0; i < s->set.n_policies; i++)
+			s->set.policies[i].weight = -1;
 		s->m.nodes[slice].weight = s->m.nodes[slice].weight0 = 20;
 		for (int i = 0; i < 170; i++) {
 			bool decoy = i % 2;
