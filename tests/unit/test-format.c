@@ -137,9 +137,9 @@ static void the_shipped_set_knows_a_machine(void **state)
 		{ "/system.slice/dbus.service", "dbus.service", "dbus-daemon", "system 800" },
 		{ "/init.scope", "init.scope", "systemd", "system 800" },
 		{ "/system.slice/docker.service", "docker.service", "dockerd", "system 400" },
-		{ "/system.slice/docker-0123.scope", "shop-db", "postgres", "database -1" },
+		{ "/system.slice/docker-0123.scope", "shop-db", "postgres", "database 200" },
 		{ "/system.slice/docker-0123.scope", "postgres-backup", "pg_dump", "throttle tasks" },
-		{ "/system.slice/system-postgresql.slice/postgresql@15-main.service", "postgresql@15-main.service", "postgres", "database -1" },
+		{ "/system.slice/system-postgresql.slice/postgresql@15-main.service", "postgresql@15-main.service", "postgres", "database 200" },
 		{ "/system.slice/postgresql-backup.service", "postgresql-backup.service", "gzip", "throttle tasks" },
 		{ "/system.slice/batch.service", "batch.service", "java", "throttle tasks" },
 	};
