@@ -39,7 +39,7 @@
 /* What belongs to one policy: everything it squeezes is judged and fed together. */
 struct pool {
 	uint32_t n;                     /* squeezes, without those being released */
-	permyriad_t level;              /* the latest evidence for this policy, and when it was seen */
+	permyriad_t level, limit;       /* the latest evidence for this policy, what it was held against, when */
 	usec_t level_at;
 	usec_t over_since, well_since;
 	uint32_t over_windows;
@@ -59,6 +59,7 @@ struct pool {
 	bool said_limit, said_would, said_not;
 	uint8_t failures;               /* sets undone in this incident */
 	enum pattern pattern;
+	int16_t parent;                 /* slot above the siblings of a pattern */
 	enum cause cause;               /* for which it began; NONE: it has no members */
 };
 

@@ -155,6 +155,10 @@ void engine_reason(struct engine *e, struct reason *r, enum why why, uint32_t po
 		r->victim = v->id;
 		r->measured = v->self_level > v->level ? v->self : v->foreign;
 	}
+	if (pool == 0 && e->pools[0].limit > 0) {
+		r->measured = e->pools[0].level;
+		r->limit = e->pools[0].limit;
+	}
 	r->lasting = e->pools[pool].over_since ? e->now - e->pools[pool].over_since : 0;
 	if (target != GROUP_NONE) {
 		r->candidates[0].group = target;

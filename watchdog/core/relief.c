@@ -50,7 +50,7 @@ static permyriad_t login_share(const struct engine *e, unsigned part)
 
 static void describe(const struct engine *e, const struct pool *p, const struct target *t, char *buf, size_t size)
 {
-	char share[UNITS_TEXT_MAX];
+	char share[UNITS_TEXT_MAX], login[UNITS_TEXT_MAX];
 	const struct group *x = &e->groups.slot[t->slot];
 
 	switch ((enum rung)t->rung) {
@@ -67,6 +67,9 @@ static void describe(const struct engine *e, const struct pool *p, const struct 
 		(void)str_copy(buf, size, rung_to_string((enum rung)t->rung));
 		break;
 	}
+	if (p == &e->pools[0] && e->harm.login > 0)
+		(void)str_appendf(buf, size, " (a login would take %s)",
+				  units_format_usec(e->harm.login / (100 * USEC_PER_MSEC) * 100 * USEC_PER_MSEC, login));
 }
 
 static enum verb verb_of(const struct target *t)
@@ -184,6 +187,7 @@ static void start(struct engine *e, uint32_t pool)
 		return;
 	}
 	p->pattern = e->triage.pattern;
+	p->parent = e->groups.slot[plan.targets[0].slot].parent;
 	p->share = p->pattern != PATTERN_NONE ? par.min_share : law_first_share(plan.usage, plan.entitled, par.min_share);
 	if (!engine_may_act(e)) {
 		if (!p->said_would)
@@ -244,6 +248,29 @@ void relief_release_pool(struct engine *e, uint32_t pool, enum why why, const ch
 		a->value2 = VERB_RELEASE;
 	}
 	p->growing = false;
+}
+
+/* In the first, short window not every sibling got to run. Those that follow belong to
+ * the pattern, also where harm has fallen below the threshold already. */
+static bool add_siblings(struct engine *e, uint32_t pool)
+{
+	struct pool *p = &e->pools[pool];
+	struct plan plan;
+	uint32_t i, n = 0;
+
+	if (p->pattern != PATTERN_SIBLINGS || e->triage.pattern != PATTERN_SIBLINGS || e->now - p->added_at < LAW_CUT_GAP || p->growing)
+		return false;
+	squeeze_plan(e, pool, true, &plan);
+	for (i = 0; i < plan.n; i++)
+		if (e->groups.slot[plan.targets[i].slot].parent == p->parent)
+			plan.targets[n++] = plan.targets[i];
+	plan.n = n;
+	if (n == 0)
+		return false;
+	p->added_at = e->now;
+	begin_judging(e, p);
+	(void)carry_out(e, pool, &plan, WHY_HARM, true);
+	return true;
 }
 
 /* Further: what is not squeezed yet, else the next rung or half the share. */
@@ -500,6 +527,7 @@ static void pool_tick(struct engine *e, uint32_t pool)
 		p->level_at = e->now;
 	} else if (e->now - p->level_at > EVIDENCE_LASTS)
 		p->level = 0;
+	p->limit = limit;
 	over = p->level >= limit;
 	if (!over) {
 		p->over_since = 0;
@@ -533,6 +561,10 @@ static void pool_tick(struct engine *e, uint32_t pool)
 		return;
 	if (e->harm.fresh)
 		watch_demand(e, pool);
+	if (fresh && p->level >= well && p->level < limit && add_siblings(e, pool)) {
+		squeeze_share(e, pool);
+		return;
+	}
 	if (p->judge > 0 && fresh) {
 		p->judge--;
 		p->effective = p->effective || (int64_t)p->level * PERMYRIAD_FULL <= (int64_t)p->before * LAW_EFFECT;

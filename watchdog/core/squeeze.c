@@ -23,6 +23,7 @@
 #include "base/str.h"
 
 #define WRITE_WITHIN (2 * USEC_PER_SEC)
+#define SET_LEAST_PART 20               /* who explains less than a twentieth is no culprit, but in a pattern */
 #define RISING_BY    200                /* more tasks than at the start of the alarm: a bomb, not churn */
 
 struct squeeze *squeeze_find(struct engine *e, uint64_t group)
@@ -190,6 +191,9 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 		 * enough to go on with. */
 		if (full && (e->triage.pattern != PATTERN_SIBLINGS || e->groups.slot[x->slot].parent != parent || x->blame * 3 < mean))
 			continue;
+		/* No tail of bystanders behind one that explains almost enough. */
+		if (e->triage.pattern == PATTERN_NONE && x->blame * SET_LEAST_PART < total)
+			continue;
 		if (!full) {
 			if (n == 0)
 				parent = e->groups.slot[x->slot].parent;
@@ -316,17 +320,35 @@ static bool has_quota(const struct squeeze *s)
 void squeeze_share(struct engine *e, uint32_t pool)
 {
 	const struct pool *p = &e->pools[pool];
-	uint32_t i, n = 0;
+	int64_t capacity = (int64_t)MAX(e->ncpu, 1) * PERMYRIAD_FULL, total = (int64_t)p->share * MAX(e->ncpu, 1), part = 0, taken = 0, own;
+	uint32_t i, n = 0, small = 0;
+	permyriad_t share;
 
 	for (i = 0; i < e->n_squeezes; i++)
 		n += e->squeezes[i].pool == pool && !e->squeezes[i].release && has_quota(&e->squeezes[i]);
+	/* What one may not use by its own limit, the others get. */
+	if (n > 0)
+		part = total / n;
+	for (i = 0; n > 0 && i < e->n_squeezes; i++) {
+		const struct squeeze *s = &e->squeezes[i];
+
+		if (s->pool != pool || s->release || !has_quota(s) || s->own.quota_us <= 0 || s->own.period_us <= 0)
+			continue;
+		own = MIN(s->own.quota_us, INT64_C(1000000000)) * PERMYRIAD_FULL / s->own.period_us;
+		if (own < part) {
+			taken += own;
+			small++;
+		}
+	}
+	share = (permyriad_t)CLAMP((total - taken) * PERMYRIAD_FULL / capacity, 1, PERMYRIAD_FULL);
+	n = MAX(n - small, n > 0 ? 1u : 0u);
 	for (i = 0; n > 0 && i < e->n_squeezes; i++) {
 		struct squeeze *s = &e->squeezes[i];
 		struct law_quota q;
 
 		if (s->pool != pool || s->release || s->gone || !has_quota(s))
 			continue;
-		q = law_quota(p->share, n, e->ncpu, s->cpus, s->quota.period_us);
+		q = law_quota(share, n, e->ncpu, s->cpus, s->quota.period_us);
 		/* Its own limit is never loosened. */
 		if (s->own.quota_us > 0 && s->own.period_us > 0 && q.quota_us * s->own.period_us > s->own.quota_us * q.period_us)
 			q = s->own;
