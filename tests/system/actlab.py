@@ -327,8 +327,8 @@ def forks_come_back(driver, make):
 
     driver.run(f"tasks-idle:{g.path}:{shell}")
     assert new_kids()
-    out = driver.run(f"release:{g.path}")
-    assert "release done" in out[0], out
+    out = driver.run(f"release:{g.path}", "settle", "live")
+    assert "release done" in out[0] and "live 0" in out, out
     assert all(attr(p)[0] == SCHED_OTHER for p in g.pids() if attr(p)), out
     assert "live 0" in driver.run("live")
 

@@ -6,7 +6,7 @@
  *
  * COMMAND, with PATH from the hierarchy's root and tasks as TID+TID:
  *   weight:PATH:W idle:PATH quota:PATH:Q:P pids:PATH:N freeze:PATH kill:PATH jail:PATH:Q:P:TIDS
- *   tasks-idle:PATH:TIDS tasks-other:PATH:TIDS release:PATH[:VERB+VERB] lifeline:PATH:W drift restore live arm
+ *   tasks-idle:PATH:TIDS tasks-other:PATH:TIDS release:PATH[:VERB+VERB] lifeline:PATH:W drift restore live arm settle
  *   write:FILE:TEXT (somebody else's) run:SHELL bench:PATH-PREFIX:N wait (for a line on stdin)
  * One line each: NAME done|failed ERROR VALUE N MESSAGE.
  *
@@ -200,7 +200,10 @@ static int command(struct act *a, char *text)
 		printf("restore %d %u\n", r, n);
 	} else if (strcmp(name, "live") == 0)
 		printf("live %u\n", act_live(a));
-	else if (strcmp(name, "arm") == 0)
+	else if (strcmp(name, "settle") == 0) {         /* what the guard does after a release */
+		usleep(1100000);
+		(void)act_check_drift(a, drifts, ELEMENTSOF(drifts));
+	} else if (strcmp(name, "arm") == 0)
 		printf("arm %d\n", act_arm(a));
 	else if (strcmp(name, "wait") == 0) {
 		fflush(stdout);

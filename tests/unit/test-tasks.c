@@ -125,15 +125,15 @@ static void test_lower_and_restore(void **state)
 	assert_int_equal(n, 0);                         /* are so already */
 	assert_int_equal(journal_live(journal), 3);
 
-	assert_int_equal(tasks_restore(journal, 6, ~0u, &none, &none, USEC_INFINITY, &back, &left), 0);
+	assert_int_equal(tasks_restore(journal, 6, ~0u, &none, &none, true, USEC_INFINITY, &back, &left), 0);
 	assert_int_equal(sched_getscheduler(a), SCHED_IDLE);    /* another group's */
-	r = tasks_restore(journal, 5, ~0u, &none, &none, USEC_INFINITY, &back, &left);
+	r = tasks_restore(journal, 5, ~0u, &none, &none, true, USEC_INFINITY, &back, &left);
 	if (r == -EPERM && geteuid() != 0) {
 		/* Without CAP_SYS_NICE it cannot be put back; then it has to stay on record. */
 		assert_int_equal(journal_live(journal), 3);
 		end(a);
 		end(b);
-		assert_int_equal(tasks_restore(journal, 5, ~0u, &none, &none, USEC_INFINITY, &back, &left), 0);
+		assert_int_equal(tasks_restore(journal, 5, ~0u, &none, &none, true, USEC_INFINITY, &back, &left), 0);
 	} else {
 		assert_int_equal(r, 0);
 		assert_int_equal(back, 2);
@@ -174,12 +174,18 @@ static void test_dead_tasks_leave_nothing(void **state)
 	struct task_ref t = ref(a);
 	unsigned n, back = 0, left = 0;
 	const struct place none = { .fd = -1 };
+	bool over = true;
 
 	assert_int_equal(tasks_lower(journal, VERB_TASKS_IDLE, 5, 5, &place, &t, 1, &n), 0);
 	end(a);
-	assert_int_equal(tasks_restore(journal, 5, 1u << VERB_TASKS_OTHER, &none, &none, USEC_INFINITY, &back, &left), 0);
+	assert_false(tasks_linger(journal_find(journal, JOURNAL_SINCE, 5), &over));
+	assert_int_equal(tasks_restore(journal, 5, ~0u, &none, &none, false, USEC_INFINITY, &back, &left), 0);
+	assert_int_equal(journal_live(journal), 2);     /* lingers */
+	assert_true(tasks_linger(journal_find(journal, JOURNAL_SINCE, 5), &over));
+	assert_false(over);
+	assert_int_equal(tasks_restore(journal, 5, 1u << VERB_TASKS_OTHER, &none, &none, true, USEC_INFINITY, &back, &left), 0);
 	assert_int_equal(journal_live(journal), 2);     /* the other verb's */
-	assert_int_equal(tasks_restore(journal, 5, 1u << VERB_TASKS_IDLE, &none, &none, USEC_INFINITY, &back, &left), 0);
+	assert_int_equal(tasks_restore(journal, 5, 1u << VERB_TASKS_IDLE, &none, &none, true, USEC_INFINITY, &back, &left), 0);
 	assert_int_equal(back, 0);
 	assert_int_equal(journal_live(journal), 0);
 }

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "act/act.h"
@@ -139,7 +140,7 @@ int act_new(struct act **ret, const struct act_config *config)
 }
 
 /* Puts back the tasks of one group. */
-static int act_release_tasks(struct act *a, uint64_t group, uint32_t mask, usec_t until, unsigned *ret_n)
+static int act_release_tasks(struct act *a, uint64_t group, uint32_t mask, bool final, usec_t until, unsigned *ret_n)
 {
 	_cleanup_(place_close) struct place p = { .fd = -1 }, jail = { .fd = -1 };
 	const struct journal_record *since = journal_find(a->journal, JOURNAL_SINCE, group);
@@ -149,7 +150,7 @@ static int act_release_tasks(struct act *a, uint64_t group, uint32_t mask, usec_
 
 	if (since != NULL && knob_place_of(a, since, &p, path) >= 0)
 		(void)place_child(&jail, &p, JAIL_NAME);
-	r = tasks_restore(a->journal, group, mask, &p, &jail, until, ret_n, &left);
+	r = tasks_restore(a->journal, group, mask, &p, &jail, final, until, ret_n, &left);
 	str_escape(name, sizeof(name), path);
 	if (left > 0)
 		knob_say(a, "%u tasks of %s have a scheduling class that is neither ours nor the original, or are not known to be "
@@ -177,7 +178,7 @@ static int act_release_jail(struct act *a, struct journal_record *record, usec_t
 }
 
 /* Everything of one group (GROUP_NONE: of all) by the verbs in mask. The first error. */
-static int act_release(struct act *a, uint64_t group, uint32_t mask, usec_t until, unsigned *ret_n)
+static int act_release(struct act *a, uint64_t group, uint32_t mask, bool final, usec_t until, unsigned *ret_n)
 {
 	struct journal_record *record;
 	char kept[ACT_MESSAGE_MAX] = "";
@@ -216,7 +217,7 @@ static int act_release(struct act *a, uint64_t group, uint32_t mask, usec_t unti
 				break;
 		if (first != record)
 			continue;               /* its group had its turn, and could not */
-		r = act_release_tasks(a, record->group, mask, until, ret_n);
+		r = act_release_tasks(a, record->group, mask, final, until, ret_n);
 		if (r < 0 && error == 0) {
 			error = r;
 			memcpy(kept, a->message, sizeof(kept));
@@ -228,18 +229,23 @@ static int act_release(struct act *a, uint64_t group, uint32_t mask, usec_t unti
 
 int act_restore_all(struct act *a, unsigned *ret_n)
 {
+	const struct timespec pause = { .tv_nsec = 50000000 };
 	unsigned n = 0;
-	int r;
+	int r, e;
 
 	a->message[0] = '\0';
-	r = act_release(a, GROUP_NONE, MASK_ALL, tree_clock() + ACT_RESTORE_BUDGET, &n);
+	r = act_release(a, GROUP_NONE, MASK_ALL, false, tree_clock() + ACT_RESTORE_BUDGET, &n);
+	if (journal_live(a->journal) > 0) {
+		(void)nanosleep(&pause, NULL);          /* forks that had begun (tasks.c) */
+		e = act_release(a, GROUP_NONE, MASK_ALL, true, tree_clock() + ACT_RESTORE_BUDGET, &n);
+		r = e < 0 ? e : journal_live(a->journal) > 0 ? r : 0;
+	}
 	if (ret_n != NULL)
 		*ret_n = n;
 	if (r < 0)
 		knob_say(a, "%u values could not be put back, and stay in the undo journal: %s", journal_live(a->journal), a->message);
 	if (journal_live(a->journal) == 0 && memcmp(&a->layout, journal_layout(a->journal), sizeof(a->layout)) != 0) {
-		int e = journal_set_layout(a->journal, &a->layout);
-
+		e = journal_set_layout(a->journal, &a->layout);
 		if (e >= 0)
 			e = act_open_trees(a, &a->layout);
 		return r < 0 ? r : e;
@@ -402,7 +408,7 @@ void act_carry_out(struct act *a, const struct action *action, const struct task
 
 	a->message[0] = '\0';
 	if (verb == VERB_RELEASE) {
-		r = act_release(a, action->group, action->value != 0 ? (uint32_t)action->value : MASK_ALL & ~MASK(VERB_LIFELINE),
+		r = act_release(a, action->group, action->value != 0 ? (uint32_t)action->value : MASK_ALL & ~MASK(VERB_LIFELINE), false,
 				tree_clock() + ACT_BUDGET, &n);
 		value = n;
 	} else if (verb == VERB_LIFELINE && group != NULL && !(group->flags & (GROUP_IS_ROOT|GROUP_NO_TARGET)))
@@ -440,10 +446,13 @@ int act_check_drift(struct act *a, struct drift *ret, size_t max)
 		char path[GROUP_PATH_MAX];
 		enum verb knob = record->verb;
 		uint64_t group = record->group;
-		bool original = true;
+		bool original = true, over;
+		unsigned back = 0;
 		int r = 0;
 
-		if (record->kind == JOURNAL_JAIL) {
+		if (tasks_linger(record, &over))
+			(void)act_release_tasks(a, group, MASK(VERB_TASKS_IDLE), over, tree_clock() + TASKS_SCAN_MAX, &back);
+		else if (record->kind == JOURNAL_JAIL) {
 			r = knob_place_of(a, record, &p, path);
 			r = r >= 0 ? jail_check(record, &p) == 0 : 0;
 		} else if (record->kind != JOURNAL_TASK && record->kind != JOURNAL_SINCE && record->kind != JOURNAL_LIFELINE)

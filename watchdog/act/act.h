@@ -70,6 +70,8 @@ int act_arm(struct act *a);
  * many tasks were changed, moved or killed.
  *   A squeeze that is there already with this value is not written again.
  *   VERB_RELEASE leaves lifelines alone unless 1 << VERB_LIFELINE is in value.
+ *   After a release of VERB_TASKS_IDLE its records linger for a second, so that what
+ * was being forked just then is found too; act_check_drift() ends that.
  *   Releasing what is gone or was never squeezed is done.
  * On v1 a parent's quota cannot be below its child's: squeeze the deepest first
  * (act_depth), or it fails with EINVAL. */

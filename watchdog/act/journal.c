@@ -109,7 +109,7 @@ static int boot_id(uint64_t ret[2])
 		return -errno;
 	ret[0] = ret[1] = 0;
 	for (ssize_t i = 0; i < n && digits < 32; i++) {
-		int c = text[i], d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		int c = (unsigned char)text[i], d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 
 		if (d >= 0) {
 			ret[digits / 16] = ret[digits / 16] << 4 | (uint64_t)d;
@@ -377,6 +377,7 @@ int journal_new(struct journal **ret, const char *rundir, const struct act_layou
 	if (r == JOURNAL_E_NONE && layout != NULL)
 		r = journal_create(j, layout);
 	if (r != 0)
+		/* cppcheck-suppress memleak ; the cleanup attribute frees it */
 		return r;
 	*ret = TAKE(j);
 	return 0;

@@ -30,7 +30,8 @@ enum journal_kind {
 	JOURNAL_LIFELINE,       /* like WEIGHT */
 	JOURNAL_JAIL,           /* original v[0]: was cpu in subtree_control; ours v[0..1]: quota, period */
 	JOURNAL_TASK,           /* task */
-	JOURNAL_SINCE,          /* original v[0]: clock ticks since boot from when on tasks of this group were lowered; v[1]: it had SCHED_IDLE ones of its own */
+	JOURNAL_SINCE,          /* original v[0]: clock ticks since boot from when on tasks of this group were lowered; v[1]: it had SCHED_IDLE
+	                         * ones of its own; v[2]: ticks when released, 0 = is not */
 	_JOURNAL_KIND_MAX
 };
 

@@ -19,7 +19,10 @@
  * when it began; at release every SCHED_IDLE task of the group that was born since is
  * put back, unless the group had SCHED_IDLE tasks of its own: then only those that
  * descend from one that we lowered. Parents are put back before the search, and it is
- * repeated until it finds nothing, so no new ones are born meanwhile. */
+ * repeated until it finds nothing. That is not all: a fork takes its class early and
+ * enters the cgroup's list late, and a starved parent may be between the two for long
+ * (seen: one missed in an emulated guest). So the records linger and the search is
+ * repeated later. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +62,7 @@ static int attr_get(int32_t tid, struct task_attr *ret)
 	struct task_attr a = { .size = sizeof(a) };
 
 	if (syscall(SYS_sched_getattr, tid, &a, sizeof(a), 0) < 0)
-		return -errno;
+		return tree_errno();
 	*ret = a;
 	return 0;
 }
@@ -72,7 +75,7 @@ static int attr_set(int32_t tid, struct task_attr *a)
 	r = INJECT("sched:before");
 	if (r < 0)
 		return r;
-	r = syscall(SYS_sched_setattr, tid, a, 0) < 0 ? -errno : 0;
+	r = syscall(SYS_sched_setattr, tid, a, 0) < 0 ? tree_errno() : 0;
 	(void)INJECT("sched:after");
 	return r;
 }
@@ -130,7 +133,7 @@ static int stat_open(int32_t tid)
 
 	str_format(name, sizeof(name), "/proc/%d/stat", tid);
 	fd = open(name, O_RDONLY|O_CLOEXEC);
-	return fd >= 0 ? fd : errno == ENOENT ? -ESRCH : -errno;
+	return fd >= 0 ? fd : errno == ENOENT ? -ESRCH : tree_errno();
 }
 
 static int stat_reread(int fd, struct task_stat *ret)
@@ -139,7 +142,7 @@ static int stat_reread(int fd, struct task_stat *ret)
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 
 	if (n < 0)
-		return -errno;
+		return tree_errno();
 	text[n] = '\0';
 	return task_stat_parse(text, ret);
 }
@@ -277,11 +280,20 @@ static int64_t clock_ticks(void)
 int tasks_lower(struct journal *j, enum verb verb, uint64_t id, uint64_t inode, const struct place *group,
 		const struct task_ref *tasks, unsigned n, unsigned *ret_n)
 {
+	struct journal_record *since = journal_find(j, JOURNAL_SINCE, id);
 	uint64_t slice = default_slice();
 	unsigned changed = 0;
 	int first = 0, r;
 
-	if (verb == VERB_TASKS_IDLE && journal_find(j, JOURNAL_SINCE, id) == NULL) {
+	if (verb == VERB_TASKS_IDLE && since != NULL && since->original.v[2] != 0) {
+		struct journal_record with = *since;
+
+		with.original.v[2] = 0;         /* released a moment ago: goes on */
+		r = journal_update(j, since, &with);
+		if (r < 0)
+			return place_fail(group, -ENOSPC, "the undo journal does not take a record: %s", strerror(-r));
+	}
+	if (verb == VERB_TASKS_IDLE && since == NULL) {
 		struct journal_record *record, with = {
 			.kind = JOURNAL_SINCE, .tree = JOURNAL_CPU, .verb = VERB_TASKS_IDLE, .group = id, .inode = inode,
 			.original = { .v = { clock_ticks(), has_own_idle(j, group) } },
@@ -411,8 +423,16 @@ static bool task_is_lowered(const struct journal_task *t)
 	       now.policy != t->policy && (now.policy == t->ours || now.policy == t->previous);
 }
 
+bool tasks_linger(const struct journal_record *since, bool *ret_over)
+{
+	if (since->kind != JOURNAL_SINCE || since->original.v[2] == 0)
+		return false;
+	*ret_over = clock_ticks() - since->original.v[2] >= (int64_t)(TASKS_LINGER / USEC_PER_SEC) * sysconf(_SC_CLK_TCK);
+	return true;
+}
+
 int tasks_restore(struct journal *j, uint64_t id, uint32_t mask, const struct place *group, const struct place *jail,
-		  usec_t until, unsigned *ret_n, unsigned *ret_left)
+		  bool final, usec_t until, unsigned *ret_n, unsigned *ret_left)
 {
 	struct journal_record *since = mask & (1u << VERB_TASKS_IDLE) ? journal_find(j, JOURNAL_SINCE, id) : NULL;
 	const struct place *places[] = { group, jail };
@@ -447,11 +467,20 @@ int tasks_restore(struct journal *j, uint64_t id, uint32_t mask, const struct pl
 	for (record = journal_next(j, NULL); record != NULL; record = journal_next(j, record)) {
 		if (record->kind != JOURNAL_TASK || record->group != id || !(mask & (1u << record->verb)))
 			continue;
+		if (!final && since != NULL && record->verb == VERB_TASKS_IDLE)
+			continue;
 		r = error < 0 && task_is_lowered(&record->task) ? 0 : journal_done(j, record);
 		error = error == 0 && r < 0 ? r : error;
 	}
-	if (since != NULL && error == 0)
+	if (since != NULL && final && error == 0)
 		error = journal_done(j, since);
+	else if (since != NULL && !final && since->original.v[2] == 0) {
+		struct journal_record with = *since;
+
+		with.original.v[2] = clock_ticks();
+		r = journal_update(j, since, &with);
+		error = error == 0 ? r : error;
+	}
 	*ret_n += changed;
 	*ret_left += left + left_forks;
 	return error;

@@ -12,6 +12,7 @@
 #include "core/action.h"
 
 #define TASKS_ANCESTORS_MAX 32          /* steps up when asked whose child a task is; beyond: not ours */
+#define TASKS_LINGER        (1 * USEC_PER_SEC)          /* for forks that had begun when their parent was put back */
 #define TASKS_SCAN_MAX      (20 * USEC_PER_MSEC)        /* looking for SCHED_IDLE tasks before a squeeze; beyond: it counts as having some */
 
 struct task_stat {
@@ -35,6 +36,9 @@ int  tasks_lower(struct journal *j, enum verb verb, uint64_t id, uint64_t inode,
  * lowered, and for SCHED_IDLE what was forked below it; place and jail are where to
  * look for those (fd -1: gone, or none). Until tree_clock() `until`: -ETIMEDOUT, and the
  * rest the next time. 0 or -errno; what could not be put back stays recorded. A task
- * whose class somebody changed meanwhile is left: counted in *ret_left. */
+ * whose class somebody changed meanwhile is left: counted in *ret_left.
+ *   Not final: the records of VERB_TASKS_IDLE stay, marked as released, and it has to be
+ * called again, final, some time later (TASKS_LINGER). */
 int  tasks_restore(struct journal *j, uint64_t id, uint32_t mask, const struct place *group, const struct place *jail,
-		   usec_t until, unsigned *ret_n, unsigned *ret_left);
+		   bool final, usec_t until, unsigned *ret_n, unsigned *ret_left);
+bool tasks_linger(const struct journal_record *since, bool *ret_over);  /* is it marked so? long enough? */

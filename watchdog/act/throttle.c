@@ -20,7 +20,7 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,22 +52,38 @@ int64_t throttle_weight_from_file(bool v2, int64_t value)
 	return v2 ? value : CLAMP((value * WEIGHT_DEFAULT + SHARES_DEFAULT / 2) / SHARES_DEFAULT, 1, WEIGHT_MAX);
 }
 
+/* "max 100000", "5000 100000" */
+static int quota_parse(const char *text, struct journal_values *ret)
+{
+	char *rest, *end;
+	int64_t quota = strtoll(text, &rest, 10), period;
+
+	if (strncmp(text, "max ", 4) == 0) {
+		quota = -1;
+		rest = (char *)text + 3;
+	} else if (rest == text || *rest != ' ')
+		return -EBADMSG;
+	period = strtoll(rest, &end, 10);
+	if (end == rest || *end != '\0')
+		return -EBADMSG;
+	ret->v[0] = quota;
+	ret->v[1] = period;
+	return 0;
+}
+
 static int quota_read(const struct place *p, struct journal_values *ret)
 {
 	const char *burst = p->v2 ? "cpu.max.burst" : "cpu.cfs_burst_us";
-	char text[TREE_FILE_MAX];
-	long long quota, period;
+	char text[TREE_FILE_MAX], name[192];
 	int r;
 
 	if (p->v2) {
 		r = place_read(p, "cpu.max", text);
 		if (r < 0)
 			return r;
-		quota = -1;
-		if (sscanf(text, "max %lld", &period) != 1 && sscanf(text, "%lld %lld", &quota, &period) != 2)
-			return place_fail(p, -EBADMSG, "cpu.max of %s is not understood", p->path);
-		ret->v[0] = quota;
-		ret->v[1] = period;
+		r = quota_parse(text, ret);
+		if (r < 0)
+			return place_fail(p, r, "cpu.max of cgroup %s is not understood: %s", str_escape(name, sizeof(name), p->path), text);
 	} else {
 		r = place_read_number(p, "cpu.cfs_quota_us", &ret->v[0]);
 		if (r >= 0)

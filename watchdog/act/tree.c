@@ -93,7 +93,7 @@ static int proc_cgroup(int pid, char ret[static PROC_CGROUP_MAX])
 	fd = open(name, O_RDONLY|O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, ret, PROC_CGROUP_MAX - 1);
 	if (n < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return errno == ENOENT ? -ESRCH : tree_errno();
 	ret[n] = '\0';
 	return 0;
 }

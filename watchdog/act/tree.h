@@ -5,6 +5,7 @@
  * that directory: when the cgroup goes away in between, nothing is hit. */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -75,4 +76,13 @@ int  tree_find(const struct tree *t, const struct tree *from, const struct place
 
 /* Pure: the path for `controller` ("" = v2) in the text of /proc/PID/cgroup. -ENOENT. */
 int  tree_parse_proc_cgroup(const char *text, const char *controller, char ret[static GROUP_PATH_MAX]);
+
+/* -errno after a failed call, and never 0. */
+static inline int tree_errno(void)
+{
+	int e = errno;
+
+	return e > 0 ? -e : -EIO;
+}
+
 usec_t tree_clock(void);                /* CLOCK_MONOTONIC, for budgets only */
