@@ -72,6 +72,9 @@ static int ask_done(struct cli *cli, const char *request)
 	int r = ask(cli, request, &answer);
 	char text[512];
 
+	/* Orders are root's; whoever else asks is refused for that and nothing else. */
+	if (r == EXIT_FAILURE && geteuid() != 0)
+		return EX_NOPERM;
 	if (r != 0)
 		return r;
 	if (!cli->json && json_object_object_get_ex(answer, "done", &done))
@@ -182,6 +185,18 @@ static int run_policy(struct cli *cli, int argc, char **argv)
 
 static const struct command commands[];
 
+static int colour_parse(const char *word, enum colour *ret)
+{
+	static const char *const words[] = { [COLOUR_AUTO] = "auto", [COLOUR_ALWAYS] = "always", [COLOUR_NEVER] = "never" };
+
+	for (size_t i = 0; i < ELEMENTSOF(words); i++)
+		if (strcmp(words[i], word) == 0) {
+			*ret = (enum colour)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 static int run_help(struct cli *cli, int argc, char **argv)
 {
 	printf("reprieve %s: keeps an overloaded machine reachable, and puts everything back\n\n", VERSION);
@@ -190,7 +205,7 @@ static int run_help(struct cli *cli, int argc, char **argv)
 			printf("  %-8s %-28s %s\n", c->name, c->arguments, c->help);
 	puts("\nOptions: --json  --color=auto|always|never (NO_COLOR is heeded)  --rundir DIR  --root DIR\n"
 	     "Exit codes: 0 done; 1 refused or failed (status -q: an incident is open; policy check: nothing would ever act;\n"
-	     "replay: the actions differ); 64 usage; 69 no guard to ask; 77 not permitted; 78 bad configuration");
+	     "replay: the actions differ); 64 usage; 65 no flight record; 69 no guard to ask; 77 not permitted; 78 bad configuration");
 	return 0;
 }
 
@@ -225,8 +240,13 @@ int main(int argc, char **argv)
 	struct suggest near;
 	int c;
 
-	if (argc > 1 && strcmp(argv[1], "replay") == 0)
-		return replay_main(argc - 1, argv + 1);
+	/* It has options of its own; --json may also stand in front. */
+	for (c = 1; c < argc && strcmp(argv[c], "--json") == 0; c++)
+		;
+	if (c < argc && strcmp(argv[c], "replay") == 0) {
+		argv[c] = argv[c - 1];
+		return replay_main(argc - (c == 1), argv + (c == 1));
+	}
 	while ((c = getopt_long(argc, argv, "jar:n:i:qhV", options, NULL)) >= 0) {
 		switch (c) {
 		case 'j': cli.json = true; break;
@@ -238,7 +258,8 @@ int main(int argc, char **argv)
 		case 'n': cli.lines = strtoul(optarg, NULL, 10); break;
 		case 'i': cli.incident = strtoul(optarg, NULL, 10); break;
 		case 'c':
-			cli.colour = strcmp(optarg, "always") == 0 ? COLOUR_ALWAYS : strcmp(optarg, "never") == 0 ? COLOUR_NEVER : COLOUR_AUTO;
+			if (colour_parse(optarg, &cli.colour) < 0)
+				return complain(&cli, EX_USAGE, "--color is auto, always or never", NULL);
 			break;
 		case 'h': return run_help(&cli, 0, NULL);
 		case 'V': return run_version(&cli, 0, NULL);

@@ -45,7 +45,8 @@ static int refuse(struct conf *c, bool json)
 	if (text == NULL)
 		return EXIT_FAILURE;
 	if (!json) {
-		fprintf(stderr, "%s\nrefused: %u mistakes; the guard keeps what it has\n", conf_errors_text(c, text, OUTPUT_MAX), errors->n + errors->more);
+		fprintf(stderr, "%s\nrefused: %u mistake%s; the guard keeps what it has\n", conf_errors_text(c, text, OUTPUT_MAX), errors->n + errors->more,
+			errors->n + errors->more == 1 ? "" : "s");
 		return EX_CONFIG;
 	}
 	json_init(&j, text, OUTPUT_MAX);
@@ -185,10 +186,41 @@ int policy_cat(const char *root, const char *name, bool json)
 	return r < 0 ? EXIT_FAILURE : 0;
 }
 
+static int keys_as_json(void)
+{
+	_cleanup_(cleanup_free) char *text = malloc(OUTPUT_MAX);
+	const char *out;
+	struct json j;
+
+	if (text == NULL)
+		return EXIT_FAILURE;
+	json_init(&j, text, OUTPUT_MAX);
+	json_begin_object(&j);
+	json_kint(&j, "schema", 1);
+	json_key(&j, "keys");
+	json_begin_array(&j);
+	for (size_t i = 0; i < KEYS_N; i++) {
+		json_begin_object(&j);
+		json_kstring(&j, "section", section_to_string(KEYS[i].section));
+		json_kstring(&j, "key", KEYS[i].name);
+		json_kstring(&j, "type", KEYS[i].type->name);
+		json_kstring(&j, "doc", KEYS[i].doc);
+		json_end_object(&j);
+	}
+	json_end_array(&j);
+	json_end_object(&j);
+	if (json_finish(&j, &out) < 0)
+		return EXIT_FAILURE;
+	puts(out);
+	return 0;
+}
+
 int policy_keys(bool json)
 {
 	static char text[32 * 1024];
 
+	if (json)
+		return keys_as_json();
 	for (int s = 0; s < _SECTION_MAX; s++)
 		printf("[%s]\n%s\n", section_to_string((enum section)s), keys_document((enum section)s, text, sizeof(text)));
 	return 0;

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, as a person and a script meet it: exit codes, JSON, colours, users
+without rights, and what is said about mistakes."""
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+import lab as L
+from conftest import eventually, need_root
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+ESCAPE = re.compile(r"\x1b|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@pytest.fixture(scope="module")
+def cli():
+    """run(*arguments, as_nobody=, env=) -> CompletedProcess; nobody has a copy that it may reach."""
+    program = os.path.join(L.BUILD, "reprieve")
+    assert os.access(program, os.X_OK), "build it: make"
+    made = []
+
+    def run(*args, as_nobody=False, env=None, **more):
+        argv = [program, *args]
+        if as_nobody:
+            if os.geteuid() != 0 or not shutil.which("setpriv"):
+                pytest.skip("needs: root")
+            if not made:
+                made.append("/tmp/reprieve-cli-test-%d" % os.getpid())
+                os.mkdir(made[0], 0o755)
+                shutil.copy(program, made[0])
+            argv = NOBODY + [made[0] + "/reprieve", *args]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30,
+                              env={**os.environ, **(env or {})}, **more)
+    yield run
+    for d in made:
+        shutil.rmtree(d, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def guard(lab):
+    with lab.guard("observe") as g:
+        yield g
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A configuration of its own: root(text) writes it, returns --root's arguments."""
+    policies = tmp_path / "etc/reprieve/policies"
+    policies.mkdir(parents=True)
+
+    def write(text, name="50-test.policy", conf=None):
+        (policies / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        os.chmod(policies / name, 0o644)
+        if conf:
+            (tmp_path / "etc/reprieve/reprieve.conf").write_text(conf)
+        return ["--root", str(tmp_path)]
+    return write
+
+
+def of_json(r):
+    answer = json.loads(r.stdout)
+    assert answer["schema"] == 1
+    return answer
+
+
+# --- without a guard ---------------------------------------------------------------
+
+def test_help_names_every_command_and_exit_code(cli):
+    r = cli("help")
+    assert r.returncode == 0 and r.stderr == ""
+    for word in ("status", "why", "release", "pause", "resume", "policy", "replay", "--json", "NO_COLOR", "64", "69", "77", "78"):
+        assert word in r.stdout, word
+    assert cli("--help").stdout == r.stdout
+    assert re.fullmatch(r"reprieve \d+\.\d+\.\d+\n", cli("--version").stdout)
+    assert cli("version").stdout == cli("--version").stdout
+
+
+@pytest.mark.parametrize("args, code, said", [
+    ((), 64, ""),
+    (("statsu",), 64, 'did you mean "status"'),
+    (("relase", "--all"), 64, 'did you mean "release"'),
+    (("xyzzy",), 64, "reprieve help"),
+    (("--frobnicate",), 64, "frobnicate"),
+    (("status", "--color=purple"), 64, "auto, always or never"),
+    (("release",), 64, "--all"),
+    (("pause", "2h"), 64, "--reason"),
+    (("pause", "soon", "--reason", "x"), 64, "30min or 2h"),
+    (("pause", "0s", "--reason", "x"), 64, "30min or 2h"),
+    (("pause", "8d", "--reason", "x"), 64, "7d"),
+    (("pause", "1h", "--reason", "x" * 5000), 64, "too long"),
+    (("policy", "chek"), 64, "policy check"),
+    (("replay",), 64, "FILE"),
+    (("replay", "/nonexistent"), 1, "No such file"),
+    (("replay", "/etc/passwd"), 65, "/etc/passwd:1"),
+    (("--json", "replay", "/etc/passwd"), 65, '"schema":1'),
+    (("release", "/" + "x" * 5000), 64, "too long"),
+])
+def test_exit_codes_of_mistakes(cli, args, code, said):
+    r = cli(*args)
+    assert (r.returncode, said in r.stdout + r.stderr) == (code, True), r
+    assert code != 64 or not args or "reprieve" in r.stderr
+
+
+def test_no_guard_to_ask(cli, tmp_path):
+    for command in (["status"], ["status", "-q"], ["why"], ["resume"], ["pause", "1h", "--reason", "x"], ["release", "/x"]):
+        r = cli(*command, "--rundir", str(tmp_path))
+        assert r.returncode == 69 and "guard is not running" in r.stderr, (command, r)
+        r = cli(*command, "--rundir", str(tmp_path), "--json")
+        if "-q" not in command:
+            assert r.returncode == 69 and "not running" in of_json(r)["error"], (command, r)
+
+
+def test_release_all_without_a_guard(cli, tmp_path):
+    """The journal knows what is squeezed, so root may put it back without a guard; others may not."""
+    r = cli("release", "--all", "--rundir", str(tmp_path), as_nobody=True)
+    assert r.returncode == 77 and "sudo" in r.stderr, r
+    need_root()
+    r = cli("release", "--all", "--rundir", str(tmp_path))
+    assert r.returncode == 0 and "put back" in r.stdout + r.stderr, r
+
+
+# --- policies ----------------------------------------------------------------------
+
+def test_policy_check_accepts_what_is_shipped(cli, tmp_path):
+    d = tmp_path / "usr/lib/reprieve"
+    d.mkdir(parents=True)
+    shutil.copytree(os.path.join(L.REPO, "policies"), d / "policies")
+    for where, _, files in os.walk(tmp_path):
+        for f in files:
+            os.chmod(os.path.join(where, f), 0o644)
+    r = cli("policy", "check", "--root", str(tmp_path))
+    assert r.returncode == 0 and "protect login as login" in r.stdout and r.stdout.endswith("accepted\n"), r
+    answer = of_json(cli("policy", "check", "--json", "--root", str(tmp_path)))
+    assert answer["accepted"] is True and answer["files"] >= 3 and answer["policies"] > 5 and answer["mode"] == "rescue"
+    cat = cli("policy", "cat", "--root", str(tmp_path))
+    assert cat.returncode == 0 and "10-lifeline.policy" in cat.stdout and "[Protect login]" in cat.stdout
+
+
+@pytest.mark.parametrize("text, where, said", [
+    ("[Throttle x]\nMinShar=25%\nCgroups=*\n", "50-test.policy:2:1", "MinShare"),
+    ("[Throtle x]\nCgroups=*\n", "50-test.policy:1:", "Throttle"),
+    ("[Throttle x]\nCgroups=*\nMinShare=25\n", "50-test.policy:3:10", '25%'),
+    ("[Throttle x]\nCgroups=*\nAtMost=5m\n", "50-test.policy:3:8", "5min"),
+    ("[Throttle x]\nCgroups=*\nWhen=wait >= 20%\n", "50-test.policy:3:11", "write When=wait > 20%"),
+    ("[Throttle x]\nCgroups=relative/path\n", "50-test.policy:2:9", "/relative/path"),
+    ("[Endpoint x]\nCgroups=/x\nURL=http://example.com/\n", "50-test.policy:1:1", "an address of this machine itself"),
+    ("Cgroups=*\n", "50-test.policy:1:1", "["),
+])
+def test_policy_mistakes_have_a_place_and_a_remedy(cli, root, text, where, said):
+    args = root(text)
+    r = cli("policy", "check", *args)
+    assert r.returncode == 78 and where in r.stderr and said in r.stderr and "1 mistake;" in r.stderr, r
+    assert "^" in r.stderr                                  # the line, and a caret under it
+    r = cli("policy", "check", "--json", *args)
+    error = of_json(r)["errors"][0]
+    assert r.returncode == 78 and error["line"] == int(where.split(":")[1]) and said in error["why"], r
+
+
+def test_policy_cat_says_where_each_value_comes_from(cli, root, tmp_path):
+    args = root("[Throttle x]\nCgroups=/a*\nMinShare=20%\n")
+    d = tmp_path / "etc/reprieve/policies/50-test.policy.d"
+    d.mkdir()
+    (d / "10-ours.conf").write_text("[Throttle x]\nMinShare=30%\n")
+    r = cli("policy", "cat", "x", *args)
+    assert r.returncode == 0 and re.search(r"MinShare=30%.*10-ours\.conf:2", r.stdout) and re.search(r"Cgroups=/a\*.*50-test\.policy:2", r.stdout), r
+    assert "MinShare=30%" in of_json(cli("policy", "cat", "--json", *args))["text"]
+    r = cli("policy", "cat", "nosuch", *args)
+    assert r.returncode == 1 and "nosuch" not in r.stdout and "policy cat" in r.stderr, r
+    (tmp_path / "etc/reprieve/policies/50-test.policy").unlink()
+    os.symlink("/dev/null", tmp_path / "etc/reprieve/policies/50-test.policy")
+    assert cli("policy", "cat", "x", *args).returncode == 1     # masked
+
+
+def test_policies_that_would_never_act(cli, root):
+    r = cli("policy", "check", *root("[Protect x]\nCgroups=/x\n", conf="[Relief]\nMode=enforce\n"))
+    assert r.returncode == 1 and "nothing would ever be squeezed" in r.stdout, r
+
+
+def test_policy_keys_explains_every_key(cli):
+    r = cli("policy", "keys")
+    assert r.returncode == 0
+    for key in ("Mode=", "RescueFor=", "When=", "MinShare=", "Ladder=", "Weight=", "URL="):
+        assert key in r.stdout
+    answer = of_json(cli("policy", "keys", "--json"))
+    names = {(k["section"], k["key"]) for k in answer["keys"]}
+    assert {("Relief", "Mode"), ("Throttle", "When"), ("Protect", "Weight"), ("Endpoint", "URL")} <= names
+    assert all(k["doc"] and k["type"] for k in answer["keys"])
+    assert len(names) == len(answer["keys"]) == len(re.findall(r"^\w+= \(", r.stdout, re.M))
+
+
+# --- with a guard ------------------------------------------------------------------
+
+STATUS = {
+    "schema": int, "version": str, "time": str, "started": str, "state": str, "mode": str, "cause": (str, type(None)), "incident": int,
+    "incident_since": (str, type(None)), "paused_until": (str, type(None)), "pause_reason": (str, type(None)), "pressure": dict,
+    "groups": dict, "victims": list, "suspects": list, "squeezes": list, "lifeline": list, "policies": int,
+    "config_error": (str, type(None)), "capabilities": list,
+}
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+def test_status_as_json(guard, cli):
+    s = of_json(cli("status", "--json", "--rundir", guard.rundir))
+    assert set(s) >= set(STATUS)
+    for key, kind in STATUS.items():
+        assert isinstance(s[key], kind), (key, s[key])
+    assert RFC3339.fullmatch(s["time"]) and RFC3339.fullmatch(s["started"]) and s["started"] <= s["time"]
+    assert abs(time.time() - time.mktime(time.strptime(s["time"][:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone) < 30
+    assert s["state"] in ("calm", "alarm", "incident", "paused") and s["mode"] == "observe"
+    assert s["pressure"]["source"] in ("psi", "run queue") and s["groups"]["source"] in ("bpf", "cpu.stat")
+    assert s["groups"]["known"] > 0 and s["squeezes"] == [] and s["config_error"] is None
+    for c in s["capabilities"]:
+        assert isinstance(c["what"], str) and isinstance(c["have"], bool) and (c["have"] or c["why"]), c
+    assert {"squeezing", "canary", "steward", "courier"} <= {c["what"] for c in s["capabilities"]}
+
+
+def test_status_for_people(guard, cli):
+    r = cli("status", "--rundir", guard.rundir)
+    assert r.returncode == 0 and r.stderr == "" and not ESCAPE.search(r.stdout)
+    assert "observe" in r.stdout.splitlines()[0] and "squeezed  nothing" in r.stdout, r.stdout
+    q = cli("status", "-q", "--rundir", guard.rundir)
+    assert (q.returncode, q.stdout) in ((0, ""), (1, ""))       # 1: an incident is open, on a busy machine
+    why = of_json(cli("why", "--json", "--rundir", guard.rundir))
+    assert why["lines"] and set(why["lines"][0]) == {"time", "incident", "why", "verb", "text"}
+    assert len(of_json(cli("why", "--json", "-n", "1", "--rundir", guard.rundir))["lines"]) == 1
+    assert cli("why", "--rundir", guard.rundir).stdout.splitlines()[0].endswith(why["lines"][0]["text"])
+
+
+@pytest.mark.parametrize("env, args, coloured", [
+    ({}, [], True), ({"NO_COLOR": "1"}, [], False), ({"NO_COLOR": ""}, [], True),
+    ({}, ["--color=never"], False), ({"NO_COLOR": "1"}, ["--color=always"], True),
+])
+def test_colour_on_a_terminal(guard, env, args, coloured):
+    main, end = pty.openpty()
+    try:
+        clean = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+        subprocess.run([os.path.join(L.BUILD, "reprieve"), "status", *args, "--rundir", guard.rundir], stdout=end, env={**clean, **env},
+                       check=True, timeout=30)
+        text = os.read(main, 65536)
+    finally:
+        os.close(main)
+        os.close(end)
+    assert (b"\x1b[" in text) == coloured, text
+
+
+def test_a_pipe_gets_no_colour(guard, cli):
+    assert "\x1b" not in cli("status", "--rundir", guard.rundir).stdout
+    assert "\x1b" in cli("status", "--color=always", "--rundir", guard.rundir).stdout
+
+
+def test_others_may_read_and_not_order(guard, cli):
+    r = cli("status", "--rundir", guard.rundir, as_nobody=True)
+    assert r.returncode == 0 and "observe" in r.stdout, r
+    assert cli("why", "--rundir", guard.rundir, as_nobody=True).returncode == 0
+    for order in (["release", "--all"], ["release", "/x"], ["pause", "1h", "--reason", "x"], ["resume"]):
+        r = cli(*order, "--rundir", guard.rundir, as_nobody=True)
+        assert r.returncode == 77 and "root" in r.stderr, (order, r)
+        r = cli(*order, "--json", "--rundir", guard.rundir, as_nobody=True)
+        assert r.returncode == 77 and "root" in of_json(r)["error"], (order, r)
+    assert guard.status()["state"] != "paused"
+
+
+def test_release_what_is_not_squeezed(guard, cli):
+    r = cli("release", "/no/such", "--rundir", guard.rundir)
+    assert r.returncode == 1 and "reprieve status" in r.stderr, r
+    r = cli("release", "--all", "--rundir", guard.rundir)
+    assert r.returncode == 0 and "nothing was squeezed" in r.stdout, r
+    assert of_json(cli("release", "--all", "--json", "--rundir", guard.rundir))["done"]
+
+
+def test_pause_shows_ends_and_survives_a_restart(lab, cli):
+    with lab.guard("observe") as g:
+        r = cli("pause", "1h", "--reason", "load \x1b[31mtest\n\u202e", "--rundir", g.rundir)
+        assert r.returncode == 0 and "paused until" in r.stdout, r
+        s = g.status()
+        assert s["state"] == "paused" and "load" in s["pause_reason"] and RFC3339.fullmatch(s["paused_until"])
+        r = cli("status", "--rundir", g.rundir)
+        assert "paused" in r.stdout.lower() and "load" in r.stdout and not ESCAPE.search(r.stdout), r.stdout
+        g.kill9()
+        g.start()
+        assert g.status()["state"] == "paused" and "load" in g.status()["pause_reason"]
+        assert cli("resume", "--rundir", g.rundir).returncode == 0
+        assert g.status()["paused_until"] is None
+        g.kill9()
+        g.start()
+        assert g.status()["paused_until"] is None
+        assert cli("pause", "1s", "--reason", "short", "--rundir", g.rundir).returncode == 0
+        assert eventually(lambda: g.status()["paused_until"] is None, 10)
+        assert "pause" in cli("why", "--rundir", g.rundir).stdout
+
+
+@pytest.mark.parametrize("args, code, said", [
+    (["--mode", "bold"], 64, "observe, rescue or enforce"), (["--nonsense"], 64, "nonsense"), (["extra"], 64, "--rundir"),
+    (["--rundir", "/proc/nonexistent/x"], 1, "--rundir"), (["--version"], 0, "reprieved "), (["--help"], 0, "--restore"),
+])
+def test_the_guards_own_options(args, code, said):
+    r = subprocess.run([os.path.join(L.BUILD, "reprieved"), *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       text=True, timeout=20)
+    assert r.returncode == code and said in r.stdout, r
