@@ -78,8 +78,7 @@ def test_a_reused_tid_is_not_touched(driver, group):
     out = driver.run(f"tasks-idle:{group.path}:{a}!")
     assert line(out, "tasks-idle").startswith("tasks-idle failed ESTALE"), out
     assert attr(a)[0] == SCHED_OTHER
-    driver.run(f"release:{group.path}")
-    assert "live 0" in driver.run("live")
+    assert "live 0" in driver.run(f"release:{group.path}", "settle", "live")
 
 
 @needs_v1

@@ -368,19 +368,15 @@ int journal_new(struct journal **ret, const char *rundir, const struct act_layou
 		return -ENOMEM;
 	j->fd = j->lock_fd = j->dir_fd = -1;
 	r = boot_id(j->boot);
-	if (r < 0)
-		return r;
-	r = journal_open_rundir(j, rundir, layout != NULL);
-	if (r != 0)
-		return r;
-	r = journal_open(j, rundir, say, userdata);
-	if (r == JOURNAL_E_NONE && layout != NULL)
+	if (r == 0)
+		r = journal_open_rundir(j, rundir, layout != NULL);
+	if (r == 0)
+		r = journal_open(j, rundir, say, userdata);
+	if (r == JOURNAL_E_NONE && layout != NULL && j->lock_fd >= 0)
 		r = journal_create(j, layout);
-	if (r != 0)
-		/* cppcheck-suppress memleak ; the cleanup attribute frees it */
-		return r;
-	*ret = TAKE(j);
-	return 0;
+	if (r == 0)
+		*ret = TAKE(j);
+	return r;
 }
 
 const struct act_layout *journal_layout(const struct journal *j)

@@ -156,7 +156,7 @@ int task_stat_read(int32_t tid, struct task_stat *ret)
 
 static uint64_t default_slice(void)
 {
-	struct task_attr a;
+	struct task_attr a = {};
 
 	return attr_get(KTHREADD, &a) < 0 ? 0 : a.runtime;
 }
@@ -165,8 +165,8 @@ static uint64_t default_slice(void)
 static int task_set(int32_t tid, uint64_t start, struct task_attr *to)
 {
 	_cleanup_(cleanup_close) int fd = stat_open(tid);
-	struct task_attr before, now;
-	struct task_stat s;
+	struct task_attr before = {}, now = {};
+	struct task_stat s = {};
 	uint32_t policy = to->policy;
 	int r;
 
@@ -201,8 +201,8 @@ static int task_lower(struct journal *j, enum verb verb, uint64_t id, const stru
 {
 	uint32_t policy = verb == VERB_TASKS_IDLE ? SCHED_IDLE : SCHED_OTHER;
 	struct journal_record with, *record;
-	struct task_attr was, to;
-	struct task_stat s;
+	struct task_attr was = {}, to;
+	struct task_stat s = {};
 	int r;
 
 	if (t->tid <= 1 || t->tid == getpid() || t->pid == getpid())
@@ -255,7 +255,7 @@ static bool has_own_idle(const struct journal *j, const struct place *group)
 {
 	_cleanup_(idlist_close) struct idlist ids = { .fd = -1 };
 	usec_t until = tree_clock() + TASKS_SCAN_MAX;
-	struct task_stat s;
+	struct task_stat s = {};
 	int tid;
 
 	if (idlist_open(&ids, group, place_threads(group)) < 0)
@@ -323,8 +323,8 @@ int tasks_lower(struct journal *j, enum verb verb, uint64_t id, uint64_t inode, 
 /* 1: put back now. 0: gone, or is so already. 2: left, somebody else changed it. -errno. */
 static int task_restore(const struct journal_task *t)
 {
-	struct task_attr now, to;
-	struct task_stat s;
+	struct task_attr now = {}, to;
+	struct task_stat s = {};
 	int r;
 
 	r = task_stat_read(t->tid, &s);
@@ -368,7 +368,7 @@ static int32_t tgid_of(int32_t tid)
 static bool descends(const struct journal *j, int32_t tid, uint64_t id)
 {
 	int32_t tgid = tgid_of(tid);
-	struct task_stat s;
+	struct task_stat s = {};
 
 	for (unsigned i = 0; i < TASKS_ANCESTORS_MAX && tgid > 1; i++) {
 		for (const struct journal_record *r = journal_next(j, NULL); r != NULL; r = journal_next(j, r))
@@ -386,8 +386,8 @@ static int restore_forks(const struct journal *j, const struct journal_record *s
 			 unsigned *ret_left)
 {
 	_cleanup_(idlist_close) struct idlist ids = { .fd = -1 };
-	struct task_attr was, to;
-	struct task_stat s;
+	struct task_attr was = {}, to;
+	struct task_stat s = {};
 	int tid, n = 0, r;
 
 	r = idlist_open(&ids, p, place_threads(p));
@@ -416,8 +416,8 @@ static int restore_forks(const struct journal *j, const struct journal_record *s
 /* Is it still as we made it? */
 static bool task_is_lowered(const struct journal_task *t)
 {
-	struct task_attr now;
-	struct task_stat s;
+	struct task_attr now = {};
+	struct task_stat s = {};
 
 	return task_stat_read(t->tid, &s) >= 0 && s.start == t->start && attr_get(t->tid, &now) >= 0 &&
 	       now.policy != t->policy && (now.policy == t->ours || now.policy == t->previous);

@@ -86,6 +86,7 @@ static int proc_cgroup(int pid, char ret[static PROC_CGROUP_MAX])
 	char name[64];
 	ssize_t n;
 
+	ret[0] = '\0';
 	if (pid == 0)
 		str_copy(name, sizeof(name), "/proc/self/cgroup");
 	else
