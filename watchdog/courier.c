@@ -193,7 +193,7 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
 		switch (c) {
 		case 'd': rundir = optarg; break;
-		case 'f': fd = atoi(optarg); break;
+		case 'f': fd = (int)strtol(optarg, NULL, 10); break;
 		case 'V': return puts("reprieve-courier " VERSION), 0;
 		case 'h': return usage(stdout, 0);
 		default:  return usage(stderr, 64);

@@ -474,7 +474,7 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
 		switch (c) {
 		case 'd': rundir = optarg; break;
-		case 'f': fd = atoi(optarg); break;
+		case 'f': fd = (int)strtol(optarg, NULL, 10); break;
 		case 'r': restore = true; break;
 		case 'v': config.level = LOG_DEBUG; break;
 		case 'V': return puts("reprieve-steward " VERSION), 0;

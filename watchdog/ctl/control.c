@@ -43,7 +43,7 @@ static int on_patience(struct loop *l, struct loop_timer *t, void *data)
 
 static void answer(struct control *c)
 {
-	char *blank, *argument = c->request + strlen(c->request);
+	char *blank, *argument;
 	const char *text;
 	struct json j;
 

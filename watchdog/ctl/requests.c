@@ -21,10 +21,12 @@ static void do_status(struct requests *r, struct json *j, const char *argument)
 
 static void do_why(struct requests *r, struct json *j, const char *argument)
 {
-	unsigned most = 40, incident = 0;
+	char *end;
+	unsigned long most = strtoul(argument, &end, 10), incident = strtoul(end, NULL, 10);
 
-	(void)sscanf(argument, "%9u %9u", &most, &incident);
-	answer_why(j, &r->driver->why, &r->driver->facts, CLAMP(most, 1u, (unsigned)WHY_LINES_MAX), incident);
+	if (most == 0)
+		most = 40;
+	answer_why(j, &r->driver->why, &r->driver->facts, (uint32_t)MIN(most, (unsigned long)WHY_LINES_MAX), (uint32_t)incident);
 }
 
 static void do_ping(struct requests *r, struct json *j, const char *argument)
