@@ -65,13 +65,13 @@ static enum importance protected_as(const struct sim *s, const struct node *n, b
 	return best;
 }
 
-/* The same, remembered for a second: it is asked for each group of each snapshot. */
+/* The same, remembered for a while: it is asked for each group of each snapshot. */
 static enum importance known_as(struct sim *s, int at)
 {
 	struct check_as *c = &s->check.as[at];
 
 	if (c->id != s->m.nodes[at].info.id || c->until <= s->now || s->check.operator_at > c->asked)
-		*c = (struct check_as) { .id = s->m.nodes[at].info.id, .asked = s->now, .until = s->now + USEC_PER_SEC,
+		*c = (struct check_as) { .id = s->m.nodes[at].info.id, .asked = s->now, .until = s->now + 5 * USEC_PER_SEC,
 					 .as = protected_as(s, &s->m.nodes[at], true) };
 	return c->as;
 }
@@ -105,6 +105,9 @@ void check_before(struct sim *s, const struct event *ev)
 	permyriad_t wait = 9900;
 	bool any = false;
 
+	if (s->now > s->check.last_now + EVENT_GAP)
+		s->check.slept_until = s->now;
+	s->check.last_now = s->now;
 	if (ev->type == EVENT_POLICIES || ev->type == EVENT_OPERATOR)
 		s->check.operator_at = s->now;
 	if (ev->type == EVENT_OPERATOR && ev->order.verb == OPERATOR_PAUSE)
@@ -124,7 +127,7 @@ void check_before(struct sim *s, const struct event *ev)
 		any = true;
 	}
 	for (uint32_t i = 0; i < snap->n_groups; i++) {
-		int at = machine_find(&s->m, snap->groups[i].id);
+		int at = s->m.sample_node[i];
 		enum importance as = at >= 0 ? known_as(s, at) : IMPORTANCE_NONE;
 
 		if (as == IMPORTANCE_NONE)
@@ -310,7 +313,7 @@ static void check_ends(struct sim *s)
 			continue;
 		squeezed++;
 		c = book(s, i);
-		if (c->until && s->now > c->until + UNTIL_GRACE + (s->faults.write_fails ? USEC_PER_MIN : 0))
+		if (c->until && s->now > MAX(c->until, s->check.slept_until) + UNTIL_GRACE + (s->faults.write_fails ? USEC_PER_MIN : 0))
 			check_fail(s, "%s is squeezed %.1f s after its end", s->m.nodes[i].info.path, (double) (s->now - c->until) / 1e6);
 	}
 	if (squeezed == 0)

@@ -195,12 +195,13 @@ static uint32_t rank(struct sim *s, int at, struct task_ref tasks[static MAX_TAS
 		if (!t->alive || t->node != at || s->now <= t->from || s->now > t->until)
 			continue;
 		for (int k = 0; k < MIN(t->tasks, SIM_SET_TASKS) && n < ELEMENTSOF(all); k++) {
-			double part = t->active ? (t->run + (t->kind == SET_REALTIME ? m->nodes[at].rt : 0)) / t->tasks / 100000 : 0;
+			bool fifo = t->kind == SET_REALTIME && k >= t->n_other;
+			double part = fifo ? m->nodes[at].rt / (t->tasks - t->n_other) / 100000 : t->active ? t->run / t->tasks / 100000 : 0;
 
 			all[n] = (struct task_ref) {
 				.pid = t->pid + k, .tid = t->pid + k, .start = t->start, .keep = t->keep,
 				.cpu_pm = t->state[k] == TASK_NORMAL ? (uint32_t) (10000 * MIN(part, 1.0)) : 10,
-				.policy = t->kind == SET_REALTIME && k >= t->n_other ? 1 : t->state[k] == TASK_LOWERED ? 5 : 0,
+				.policy = fifo ? 1 : t->state[k] == TASK_LOWERED ? 5 : 0,
 			};
 			memcpy(all[n++].comm, t->comm, COMM_MAX);
 		}

@@ -167,11 +167,11 @@ static int slice_of(const struct machine *m)
 
 static void begin_siblings(struct machine *m, struct episode *e, struct dice *d, usec_t now)
 {
-	int n = (int) dice_range(d, 24, 64);
+	int n = m->few_siblings ? m->few_siblings : (int) dice_range(d, 24, 64);
 	char name[96];
 
 	for (int i = 0; i < n; i++) {
-		(void) snprintf(name, sizeof(name), "docker-%064lx.scope", (unsigned long) dice_roll(d));
+		(void) snprintf(name, sizeof(name), "docker-%012lx%052d.scope", (unsigned long) (dice_roll(d) >> 16), i);
 		(void) hogs(m, e, fresh(m, e, slice_of(m), name, now), SET_HOG, m->ncpu, "burn", now);
 	}
 }

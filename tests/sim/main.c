@@ -5,6 +5,7 @@
  *   sim --stories [NAME]                                        named outcomes and found seeds, as TAP
  *   sim --smoke                                                 both, for a few seconds, as TAP
  *   sim --trace FILE --seed S ...                               writes the flight record of a seed
+ *   sim --golden DIR                                            writes the records of tests/replay
  *
  * --life mixes calm and alarm as in life, --dense has an episode every few minutes (see
  * load.c); without either, every other seed is dense. Every 8th of both is run twice
@@ -18,11 +19,6 @@
 #include "ctl/replay.h"
 #include "sim.h"
 
-struct memory {
-	char *buf;
-	size_t n, size;
-};
-
 struct totals {
 	double hours, seconds;
 	uint64_t ticks, alarm, actions, squeezes;
@@ -30,7 +26,7 @@ struct totals {
 };
 
 /* Collects a whole record in memory; conf's text of the policies comes first. */
-static int grow(struct trace_out *out)
+int memory_grow(struct trace_out *out)
 {
 	struct memory *m = out->userdata;
 
@@ -66,7 +62,7 @@ static int replay_memory(const struct memory *m, struct replay_result *ret)
 static uint64_t run_seed(uint64_t seed, double hours, bool dense, FILE *log, struct memory *record, struct totals *t, char failed[static 400])
 {
 	static char buf[1 << 16];
-	struct trace_out out = { .buf = buf, .size = sizeof(buf), .flush = grow, .userdata = record };
+	struct trace_out out = { .buf = buf, .size = sizeof(buf), .flush = memory_grow, .userdata = record };
 	struct sim *s = sim_new(seed);
 	uint64_t hash;
 
@@ -78,7 +74,7 @@ static uint64_t run_seed(uint64_t seed, double hours, bool dense, FILE *log, str
 	sim_random(s, hours, dense);
 	sim_run(s, s->end);
 	if (record && out.len)
-		(void) grow(&out);
+		(void) memory_grow(&out);
 	memcpy(failed, s->check.failed, 400);
 	if (failed[0]) {
 		size_t n = strlen(failed);
@@ -153,12 +149,12 @@ static int smoke(void)
 {
 	struct totals t = { 0 };
 	double from = now_cpu();
-	int bad = stories_run(NULL, false);
+	int bad = stories_run(NULL, true, false);
 
-	for (uint64_t seed = 1; seed <= 40; seed++)
-		if (!one(seed, 1, true, seed % 8 == 0, true, &t))
+	for (uint64_t seed = 1; seed <= 16; seed++)
+		if (!one(seed, 0.5, true, seed % 8 == 0, true, &t))
 			bad++;
-	printf("%sok - %u random hours with faults, %u run twice and replayed\n", t.failed ? "not " : "", t.runs, t.replayed);
+	printf("%sok - %u random half hours with faults, %u run twice and replayed\n", t.failed ? "not " : "", t.runs, t.replayed);
 	printf("# %.1f s of CPU time\n", now_cpu() - from);
 	return bad ? 1 : 0;
 }
@@ -168,7 +164,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "seeds", required_argument, NULL, 'n' }, { "seed", required_argument, NULL, 's' }, { "hours", required_argument, NULL, 'h' },
 		{ "dense", no_argument, NULL, 'd' }, { "life", no_argument, NULL, 'l' }, { "verbose", no_argument, NULL, 'v' }, { "stories", optional_argument, NULL, 'S' },
-		{ "smoke", no_argument, NULL, 'k' }, { "trace", required_argument, NULL, 't' }, { 0 }
+		{ "smoke", no_argument, NULL, 'k' }, { "trace", required_argument, NULL, 't' }, { "golden", required_argument, NULL, 'g' }, { 0 }
 	};
 	uint64_t seeds = 100, seed = 1;
 	double hours = 0;
@@ -186,8 +182,9 @@ int main(int argc, char **argv)
 		case 'l': life = true; break;
 		case 'v': verbose = true; break;
 		case 't': trace = optarg; break;
-		case 'S': return stories_run(optarg ? optarg : argv[optind], true) ? 1 : 0;
+		case 'S': return stories_run(optarg ? optarg : argv[optind], false, true) ? 1 : 0;
 		case 'k': return smoke();
+		case 'g': return golden_write(optarg);
 		default: fprintf(stderr, "sim --seeds N [--seed S] [--hours H] [--dense] [--verbose] [--trace FILE] | --stories [NAME] | --smoke\n"); return 64;
 		}
 	if (trace || verbose) {

@@ -61,7 +61,7 @@ int machine_add_node(struct machine *m, int parent, const char *name, usec_t now
 	n->quota = n->quota0 = -1;
 	n->period = n->period0 = 100000;
 	n->pids_max = -1;
-	n->info.id = m->next_id++;
+	n->info.id = m->ids[i] = m->next_id++;
 	n->info.parent = parent >= 0 ? m->nodes[parent].info.id : GROUP_NONE;
 	n->info.flags = GROUP_CAN_WEIGHT | GROUP_CAN_QUOTA | GROUP_CAN_IDLE | GROUP_CAN_PIDS | GROUP_CAN_FREEZE | GROUP_CAN_KILL;
 	if (!n->ctl)
@@ -127,12 +127,13 @@ void machine_remove_node(struct machine *m, int at)
 		;
 	*link = m->nodes[at].next_sibling;
 	m->nodes[at].alive = false;
+	m->ids[at] = 0;
 }
 
 int machine_find(const struct machine *m, uint64_t id)
 {
 	for (int i = 0; i < m->n_nodes; i++)
-		if (m->nodes[i].alive && m->nodes[i].info.id == id)
+		if (m->ids[i] == id)
 			return i;
 	return -1;
 }
@@ -524,8 +525,11 @@ void machine_sense(struct machine *m, usec_t now, usec_t window, bool groups, bo
 			continue;
 		if (ret->n_groups == MAX_SAMPLES)
 			break;
-		for (at = ret->n_groups; at > 0 && ret->groups[at - 1].id > n->info.id; at--)
+		for (at = ret->n_groups; at > 0 && ret->groups[at - 1].id > n->info.id; at--) {
 			ret->groups[at] = ret->groups[at - 1];
+			m->sample_node[at] = m->sample_node[at - 1];
+		}
+		m->sample_node[at] = i;
 		g = &ret->groups[at];
 		ret->n_groups++;
 		*g = (struct group_sample) {

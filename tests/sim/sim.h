@@ -108,13 +108,15 @@ struct machine {
 	int32_t tasks_max;
 	uint64_t next_id;
 	int32_t next_pid;
-	int user;
+	int user, few_siblings;         /* few_siblings: how many EPISODE_SIBLINGS makes; 0: 24 to 64 */
 	int ssh, ssh_set;               /* the way in */
 	int api, api_set;               /* what answers the health check */
 	int db;
 	bool busy;                      /* something beyond the background runs: share out in full */
+	uint64_t ids[SIM_NODES];        /* of the nodes alive, 0: none; for machine_find() */
 	struct node nodes[SIM_NODES];   /* a parent comes before its children */
 	struct set sets[SIM_SETS];
+	int sample_node[MAX_SAMPLES];   /* the node of each group of the latest snapshot */
 	/* of the latest window */
 	usec_t last;
 	double some;                    /* cpu pressure, 0..1 */
@@ -200,7 +202,7 @@ struct check {
 	usec_t bad_time;                /* how long the way in was told to be bad; forgets three times as fast */
 	usec_t harm_told;               /* the latest at which a protected one was told to suffer */
 	usec_t pause_until;
-	usec_t quota_failed_at;
+	usec_t quota_failed_at, last_now, slept_until;
 	usec_t operator_at;             /* the latest order or new policies */
 	uint64_t last_id;
 	uint32_t timeouts_in_row;
@@ -266,5 +268,14 @@ void check_after(struct sim *s, const struct event *ev);
 void check_result(struct sim *s, const struct action *a, const struct result *r);
 void check_fail(struct sim *s, const char *format, ...) _printf_(2, 3);
 
+/* ---- golden records ---- */
+int golden_write(const char *dir);       /* NAME.trace of each; 0, or 1 with a message */
+int memory_grow(struct trace_out *out);  /* flush into a struct memory */
+
+struct memory {
+	char *buf;
+	size_t n, size;
+};
+
 /* ---- stories: named outcomes ---- */
-int stories_run(const char *only, bool verbose);        /* TAP; number of failures */
+int stories_run(const char *only, bool quick, bool verbose);    /* TAP; number of failures. quick: a few seeds of each */

@@ -385,7 +385,7 @@ int replay_file(struct replay *r, FILE *f, struct replay_result *ret)
 /* ---- the command ---- */
 
 struct output {
-	bool json, all;                 /* all: other policies, so every decision is news */
+	bool json, all, verbose;        /* all: other policies, so every decision is news */
 	uint64_t n, left_out;
 	FILE *lines;                    /* JSON array being made; NULL: plain */
 };
@@ -397,10 +397,10 @@ static void print_line(void *userdata, usec_t at, const struct action *a, const 
 	const char *out;
 	struct json j;
 
-	if (a->verb != VERB_REPORT || !o->all)
+	if (a->verb != VERB_REPORT || !(o->all || o->verbose))
 		return;
 	if (!o->json) {
-		printf("[%10.3f] %s\n", (double)at / 1e6, text);
+		printf("[%8.3f] %s\n", (double)at / 1e6, text);
 		return;
 	}
 	if (o->n == POLICY_LINES) {
@@ -441,7 +441,7 @@ static void print_json(const struct output *o, const char *file, int k, const st
 	json_end_object(&j);
 	if (json_finish(&j, &out) < 0)
 		return;
-	if (o->all)
+	if (o->all || o->verbose)
 		printf("%.*s,\"decisions\":[%s]}\n", (int)strlen(out) - 1, out, decisions);
 	else
 		printf("%s\n", out);
@@ -454,7 +454,7 @@ static void cleanup_replay(struct replay **r)
 
 static int usage(void)
 {
-	fprintf(stderr, "reprieve: replay FILE [--policy DIR] [--json]: FILE is a flight record, such as /run/reprieve/flight-1.trace\n");
+	fprintf(stderr, "reprieve: replay FILE [--policy DIR] [--verbose] [--json]: FILE is a flight record, such as /run/reprieve/flight-1.trace\n");
 	return EX_USAGE;
 }
 
@@ -473,7 +473,8 @@ static int other_policies(const char *path, struct policy_set *ret)
 int replay_main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "policy", required_argument, NULL, 'p' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 }
+		{ "policy", required_argument, NULL, 'p' }, { "json", no_argument, NULL, 'j' }, { "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' }, { 0 }
 	};
 	_cleanup_(cleanup_fclose) FILE *f = NULL;
 	_cleanup_(cleanup_replay) struct replay *r = NULL;
@@ -486,10 +487,11 @@ int replay_main(int argc, char **argv)
 	int c, k;
 
 	optind = 1;
-	while ((c = getopt_long(argc, argv, "p:jh", options, NULL)) >= 0)
+	while ((c = getopt_long(argc, argv, "p:jvh", options, NULL)) >= 0)
 		switch (c) {
 		case 'p': policy = optarg; break;
 		case 'j': o.json = true; break;
+		case 'v': o.verbose = true; break;
 		default: return usage();
 		}
 	if (argc - optind != 1)

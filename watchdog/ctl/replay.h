@@ -42,5 +42,6 @@ void replay_end(struct replay *r, struct replay_result *ret);
 /* A whole file: 0, 1, -EINVAL as above, -errno. */
 int replay_file(struct replay *r, FILE *f, struct replay_result *ret);
 
-/* `reprieve replay FILE [--policy DIR] [--json]`; argv[0] is "replay". The exit code. */
+/* `reprieve replay FILE [--policy DIR] [--verbose] [--json]`; --verbose tells the decisions
+ * also where they are the record's own. argv[0] is "replay". The exit code. */
 int replay_main(int argc, char **argv);
