@@ -452,6 +452,33 @@ static void hogs_beside_sshd(void **state)
 	}
 }
 
+/* The lowered hogs go on in their cgroup, so a canary elsewhere waits as before: whether it
+ * helps is told by the cgroup that harmed itself. */
+static void judged_by_the_one_inside(void **state)
+{
+	struct world *w = world_new(MODE_RESCUE);
+	unsigned i;
+
+	world_start(w);
+	world_tree(w);
+	world_clear(w);
+	rank_hogs(w, 64);
+	world_calm(w, 9000);
+	for (i = 0; i < 260; i++) {
+		bool well = w->verbs_of[3] & (1u << VERB_TASKS_IDLE);
+
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9900)->canary = i % 10 ? (struct canary_sample) { -1, -1 } : (struct canary_sample) { 5000, 150000 };
+		world_sample(w, 3, 98000, well ? 200 : 3000000, 98000, well ? 200 : 3000000)->psi_some_us = 99000;
+		world_send(w);
+		if (i == 205)
+			assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
+	}
+	assert_int_equal(w->whys[WHY_NO_EFFECT], 0);
+	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
+	world_free(w);
+}
+
 static struct world *api_is_protected(void)
 {
 	struct world *w = world_new(MODE_ENFORCE);
@@ -924,6 +951,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(cut_until_it_helps_or_ends),
 	cmocka_unit_test(no_controller_is_said),
 	cmocka_unit_test(hogs_beside_sshd),
+	cmocka_unit_test(judged_by_the_one_inside),
 	cmocka_unit_test(culprit_answers_the_health_check),
 	cmocka_unit_test(endpoint_gets_worse),
 	cmocka_unit_test(realtime_hog),

@@ -138,6 +138,11 @@ uint64_t blame_run(const struct harm *h, int slot)
 	return h->sub_run[slot];
 }
 
+uint64_t blame_wait(const struct harm *h, int slot)
+{
+	return h->sub_want[slot] - MIN(h->sub_run[slot], h->sub_want[slot]);
+}
+
 /* weak: it wanted too little to prove anything. */
 static void add_victim(struct harm *h, const struct victim *v, bool weak)
 {

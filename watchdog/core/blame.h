@@ -79,5 +79,6 @@ enum answer { ANSWER_NONE, ANSWER_GOOD, ANSWER_BAD };
  * Also updates group.active and seen. */
 void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, usec_t login_cost, const uint8_t *answers, usec_t now);
 
-/* Time run, µs, of a cgroup and all below it in the latest window. */
+/* Time run and waited, µs, of a cgroup and all below it in the latest window. */
 uint64_t blame_run(const struct harm *h, int slot);
+uint64_t blame_wait(const struct harm *h, int slot);

@@ -22,7 +22,9 @@
 #define SETS_MOST          3                    /* sets that may fail in one incident before we give up */
 #define DRIFT_GAP          USEC_PER_SEC
 #define DRIFT_MOST         5
-#define IDLE_DEMAND        (5 * USEC_PER_SEC)   /* it uses less than half its quota for so long: let go */
+#define IDLE_DEMAND        (5 * USEC_PER_SEC)   /* it uses less than half its quota and waits for nothing so long: let go */
+#define REFUSED_MOST       3                    /* windows before it is said that nobody can be squeezed */
+#define ALARM_LINGERS      USEC_PER_MIN         /* below Alarm= but not below half of it */
 #define WORSE_FOR          (3 * USEC_PER_SEC)   /* after a squeeze: watch the databases and endpoints */
 #define WORSE_BY           3000                 /* permyriad */
 #define RANK_GAP           USEC_PER_SEC
@@ -58,6 +60,7 @@ struct pool {
 	bool effective;
 	bool said_limit, said_would, said_not;
 	uint8_t failures;               /* sets undone in this incident */
+	uint8_t refused;                /* windows in which nobody could be squeezed */
 	enum pattern pattern;
 	int16_t parent;                 /* slot above the siblings of a pattern */
 	enum cause cause;               /* for which it began; NONE: it has no members */
@@ -70,6 +73,7 @@ struct squeeze {
 	bool inside;                    /* its tasks, not the cgroup */
 	bool realtime;
 	bool weight_only;
+	bool selfish;                   /* inside: it harms itself, so it is the one to judge by */
 	uint8_t rung;                   /* enum rung */
 	uint32_t knobs;                 /* 1 << verb: in force or asked for */
 	uint32_t todo;                  /* to be asked for */
@@ -85,7 +89,8 @@ struct squeeze {
 	int64_t pids;
 	uint16_t cpus;
 	usec_t since, until, written, acted;
-	usec_t low_since;
+	usec_t low_since;               /* demand since then: */
+	uint64_t low_run, low_wait;
 	uint8_t drifts;
 	usec_t drift_at;
 	uint16_t n_tasks;
@@ -134,7 +139,7 @@ struct engine {
 	permyriad_t pressure;
 	bool alarm;
 	uint32_t sense;                 /* bits asked for */
-	usec_t quiet_since, harm_from;
+	usec_t quiet_since, low_since, harm_from;
 	usec_t paused_until;
 	char pause_reason[REASON_TEXT_MAX];
 
@@ -198,12 +203,18 @@ void engine_open_incident(struct engine *e, uint32_t pool);
 void relief_tick(struct engine *e);
 void relief_release_pool(struct engine *e, uint32_t pool, enum why why, const char *text);
 
+/* watch.c */
+bool watch_level(const struct engine *e, uint32_t pool, permyriad_t *ret);     /* false: nobody was measured */
+permyriad_t watch_login_share(const struct engine *e, unsigned part);
+bool watch_worse(struct engine *e, uint32_t pool);      /* undone */
+void watch_demand(struct engine *e, uint32_t pool);
+
 /* squeeze.c */
 struct target {
 	int16_t slot;                   /* of the unit, or of the leaf whose tasks are meant */
 	uint8_t rung;
 	uint8_t depth;
-	bool weight_only, inside, realtime;
+	bool weight_only, inside, realtime, selfish;
 	uint16_t cpus;
 };
 

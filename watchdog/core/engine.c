@@ -226,7 +226,7 @@ static void start_alarm(struct engine *e, const struct snapshot *s)
 	struct reason r = { .why = WHY_ALARM, .measured = e->pressure, .limit = e->set.settings.alarm, .policy = -1 };
 
 	e->alarm = true;
-	e->quiet_since = 0;
+	e->quiet_since = e->low_since = 0;
 	e->harm_from = e->now - MIN(e->now, s->window * (usec_t)MAX(e->pressure, 0) / PERMYRIAD_FULL);
 	e->tasks_before = s->machine.tasks;
 	(void)engine_report(e, WHY_ALARM, &r, GROUP_NONE, "");
@@ -238,7 +238,7 @@ static void end_alarm(struct engine *e)
 	struct reason r = { .why = WHY_CALM, .measured = e->pressure, .limit = e->set.settings.alarm, .policy = -1 };
 
 	e->alarm = false;
-	e->last_snapshot = e->harm_from = e->quiet_since = 0;
+	e->last_snapshot = e->harm_from = e->quiet_since = e->low_since = 0;
 	e->said = 0;
 	e->cause = e->cause_next = CAUSE_NONE;
 	e->cause_windows = 0;
@@ -385,8 +385,6 @@ static void judge_harm(struct engine *e, usec_t window)
 	}
 	if (e->harm.fresh)
 		e->harm_from = 0;
-	if (e->over_windows >= 2 && !e->incident_since && e->triage.cause != CAUSE_NONE)
-		engine_open_incident(e, e->set.settings.mode == MODE_RESCUE ? 0 : keenest_pool(e));
 	if (e->incident_since) {
 		if (e->level >= over / 2 || e->n_squeezes > 0)
 			e->incident_quiet = 0;
@@ -440,7 +438,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 			e->pools[i].over_windows = 0;
 		}
 		e->over_windows = 0;
-		e->over_since = e->harm_from = e->quiet_since = 0;
+		e->over_since = e->harm_from = e->quiet_since = e->low_since = 0;
 		return 0;
 	}
 	(void)groups_refresh(&e->groups, &e->set, e->now);
@@ -455,13 +453,20 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	}
 	judge_harm(e, s->window);
 	relief_tick(e);
+	/* A policy that acts has opened it in its own name. */
+	if (e->over_windows >= 2 && e->triage.cause != CAUSE_NONE)
+		engine_open_incident(e, e->set.settings.mode == MODE_RESCUE ? 0 : keenest_pool(e));
 	inside_watch(e);
 	ask_endpoints(e);
-	if (e->pressure >= alarm / 2 || other_trouble(s, 2) || remembers(e))
+	if (e->pressure >= alarm || other_trouble(s, 2) || remembers(e))
+		e->low_since = 0;
+	else if (e->low_since == 0)
+		e->low_since = e->now;
+	if (e->low_since == 0 || e->pressure >= alarm / 2)
 		e->quiet_since = 0;
 	else if (e->quiet_since == 0)
 		e->quiet_since = e->now;
-	else if (e->now - e->quiet_since >= ALARM_END)
+	if ((e->quiet_since && e->now - e->quiet_since >= ALARM_END) || (e->low_since && e->now - e->low_since >= ALARM_LINGERS))
 		end_alarm(e);
 	return 0;
 }

@@ -54,6 +54,16 @@ static bool is_worth_it(const struct engine *e, uint32_t pool, int slot)
 	return false;
 }
 
+static bool harms_itself(const struct engine *e, uint32_t pool, int slot)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->harm.n_victims; i++)
+		if (e->harm.victims[i].slot == slot && e->harm.victims[i].self_level * 2 >= engine_params(e, pool).wait)
+			return true;
+	return false;
+}
+
 bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
 {
 	bool realtime = e->triage.cause == CAUSE_REALTIME;
@@ -106,6 +116,7 @@ bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
 	}
 	ret->targets[ret->n++] = (struct target) {
 		.slot = (int16_t)slot, .rung = (uint8_t)rung, .depth = x->depth, .inside = true, .realtime = realtime,
+		.selfish = !realtime && harms_itself(e, pool, slot),
 		.cpus = (uint16_t)MIN(e->ncpu, 4),
 	};
 	return true;

@@ -25,29 +25,6 @@
 #include "base/macro.h"
 #include "base/str.h"
 
-/* Harm as this pool sees it: rescue looks only at what a login would take. */
-static permyriad_t level_now(const struct engine *e, uint32_t pool)
-{
-	const struct harm *h = &e->harm;
-	permyriad_t level = h->self_level, i;
-
-	if (pool == 0)
-		return h->login == 0 ? 0 :
-		       (permyriad_t)(PERMYRIAD_FULL - MIN(e->set.settings.login_cost * PERMYRIAD_FULL / h->login, (usec_t)PERMYRIAD_FULL));
-	for (i = 0; i < IMPORTANCE_NONE; i++)
-		level = MAX(level, h->level[i]);
-	return level;
-}
-
-/* A login that takes 1/part of RescueLogin=, as a share of waiting. */
-static permyriad_t login_share(const struct engine *e, unsigned part)
-{
-	const struct settings *s = &e->set.settings;
-	usec_t target = MAX(s->rescue_login / part, s->login_cost + s->login_cost / 2);
-
-	return (permyriad_t)(PERMYRIAD_FULL - s->login_cost * PERMYRIAD_FULL / target);
-}
-
 static void describe(const struct engine *e, const struct pool *p, const struct target *t, char *buf, size_t size)
 {
 	char share[UNITS_TEXT_MAX], login[UNITS_TEXT_MAX];
@@ -179,13 +156,14 @@ static void start(struct engine *e, uint32_t pool)
 	if (!triage_squeezes(e->triage.cause) || p->failures >= SETS_MOST)
 		return;
 	make_plan(e, pool, false, &plan);
-	if (plan.n == 0 && plan.refused == GROUP_NONE)
-		return;
-	engine_open_incident(e, pool);
 	if (plan.n == 0) {
-		say_not(e, pool, plan.refused, plan.why_not);
+		p->refused = plan.refused == GROUP_NONE || e->n_squeezes > 0 ? 0 : (uint8_t)MIN(p->refused + 1, REFUSED_MOST);
+		if (p->refused >= REFUSED_MOST)
+			say_not(e, pool, plan.refused, plan.why_not);
 		return;
 	}
+	p->refused = 0;
+	engine_open_incident(e, pool);
 	p->pattern = e->triage.pattern;
 	p->parent = e->groups.slot[plan.targets[0].slot].parent;
 	p->share = p->pattern != PATTERN_NONE ? par.min_share : law_first_share(plan.usage, plan.entitled, par.min_share);
@@ -458,72 +436,17 @@ static void relax(struct engine *e, uint32_t pool)
 		relief_release_pool(e, pool, WHY_RECOVERED, "victims are well, everything given back");
 }
 
-/* A service more important than what was cut suffers since: locks, for example. */
-static bool watch_worse(struct engine *e, uint32_t pool)
-{
-	struct pool *p = &e->pools[pool];
-	permyriad_t now = e->harm.level[IMPORTANCE_DATABASE];
-
-	if (e->now - p->added_at > WORSE_FOR || !e->harm.fresh)
-		return false;
-	if (now < p->database + WORSE_BY || e->harm.level[IMPORTANCE_LOGIN] * 2 > p->before) {
-		p->worse = 0;
-		return false;
-	}
-	if (++p->worse < LAW_JUDGE_TICKS)
-		return false;
-	p->failures++;
-	relief_release_pool(e, pool, WHY_VICTIM_WORSE, "a protected database waits more since; undone");
-	p->released_at = 0;
-	return true;
-}
-
-/* One that does not want what it may have needs no quota any more. */
-static void watch_demand(struct engine *e, uint32_t pool)
-{
-	uint64_t first = GROUP_NONE;
-	struct action *a;
-	struct reason r;
-	uint32_t i, n = 0;
-
-	for (i = 0; i < e->n_squeezes; i++) {
-		struct squeeze *s = &e->squeezes[i];
-		int slot = groups_find(&e->groups, s->group);
-
-		if (s->pool != pool || s->release || s->rung != RUNG_QUOTA || s->quota.period_us <= 0 || slot < 0)
-			continue;
-		if (blame_run(&e->harm, slot) * 2 * (uint64_t)s->quota.period_us >= (uint64_t)s->quota.quota_us * e->window)
-			s->low_since = 0;
-		else if (s->low_since == 0)
-			s->low_since = e->now;
-		else if (e->now - s->low_since >= IDLE_DEMAND) {
-			if (n++ == 0)
-				first = s->group;
-			engine_reason(e, &r, WHY_RECOVERED, pool, s->group);
-			r.lasting = e->now - s->since;
-			squeeze_release(e, s, &r);
-		}
-	}
-	if (n == 0)
-		return;
-	r.candidates[0].group = first;
-	a = engine_report(e, WHY_RECOVERED, &r, first, "released: it wants less than its quota");
-	if (a != NULL) {
-		a->value = n;
-		a->value2 = VERB_RELEASE;
-	}
-}
-
 static void pool_tick(struct engine *e, uint32_t pool)
 {
 	struct pool *p = &e->pools[pool];
 	struct params par = engine_params(e, pool);
-	bool fresh = pool == 0 ? e->harm.login_fresh : e->harm.fresh, over, busy = p->n > 0;
-	permyriad_t limit = pool == 0 ? login_share(e, busy ? 2 : 1) : par.wait;
-	permyriad_t well = pool == 0 ? login_share(e, 4) : par.wait / 2;
+	permyriad_t level;
+	bool fresh = watch_level(e, pool, &level), over, busy = p->n > 0;
+	permyriad_t limit = pool == 0 ? watch_login_share(e, busy ? 2 : 1) : par.wait;
+	permyriad_t well = pool == 0 ? watch_login_share(e, 4) : par.wait / 2;
 
 	if (fresh) {
-		p->level = level_now(e, pool);
+		p->level = level;
 		p->level_at = e->now;
 	} else if (e->now - p->level_at > EVIDENCE_LASTS)
 		p->level = 0;

@@ -23,7 +23,7 @@
 #include "base/str.h"
 
 #define WRITE_WITHIN (2 * USEC_PER_SEC)
-#define SET_LEAST_PART 20               /* who explains less than a twentieth is no culprit, but in a pattern */
+#define SET_LEAST_PART 10               /* who explains less than a tenth of the worst is no culprit, but in a pattern */
 #define RISING_BY    200                /* more tasks than at the start of the alarm: a bomb, not churn */
 
 struct squeeze *squeeze_find(struct engine *e, uint64_t group)
@@ -150,7 +150,7 @@ static const char *why_no_unit(enum no_unit why)
 void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 {
 	const struct harm *h = &e->harm;
-	uint64_t total = 0, sum = 0, usage = 0, entitled = 0, mean = 0;
+	uint64_t total = 0, sum = 0, usage = 0, entitled = 0, mean = 0, most = 0;
 	int parent = SLOT_NONE;
 	uint32_t i, n = 0, room = MAX_SQUEEZES - MIN(e->n_squeezes, MAX_SQUEEZES);
 	uint8_t fits[MAX_SAMPLES];
@@ -165,12 +165,12 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 		if (x->blame == 0)
 			continue;
 		if (x->no_unit != UNIT_OK || u == NULL) {
-			if (x->no_unit != UNIT_PROTECTED && x->no_unit != UNIT_SELF && x->blame * 5 >= h->total)
+			if (x->no_unit != UNIT_PROTECTED && x->no_unit != UNIT_SELF && x->blame * 2 >= h->total)
 				refuse(ret, x->id, why_no_unit((enum no_unit)x->no_unit));
 			continue;
 		}
 		if (pool > 0 && u->throttle != (int16_t)(pool - 1)) {
-			if (u->throttle < 0 && x->blame * 5 >= h->total)
+			if (u->throttle < 0 && x->blame * 2 >= h->total)
 				refuse(ret, x->id, "no [Throttle] policy names it");
 			continue;
 		}
@@ -192,7 +192,8 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 		if (full && (e->triage.pattern != PATTERN_SIBLINGS || e->groups.slot[x->slot].parent != parent || x->blame * 3 < mean))
 			continue;
 		/* No tail of bystanders behind one that explains almost enough. */
-		if (e->triage.pattern == PATTERN_NONE && x->blame * SET_LEAST_PART < total)
+		most = MAX(most, x->blame);
+		if (e->triage.pattern == PATTERN_NONE && x->blame * SET_LEAST_PART < most)
 			continue;
 		if (!full) {
 			if (n == 0)
@@ -241,6 +242,7 @@ struct squeeze *squeeze_new(struct engine *e, uint32_t pool, const struct target
 	s->inside = t->inside;
 	s->realtime = t->realtime;
 	s->weight_only = t->weight_only;
+	s->selfish = t->selfish;
 	s->own_weight = x->info.weight;
 	s->own = (struct law_quota) { .quota_us = x->info.quota_us, .period_us = x->info.period_us };
 	s->cpus = t->cpus;

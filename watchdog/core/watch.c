@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watch: what a pool looks at
+ *
+ * Harm as its policy means it, and two reasons to undo that are no harm to logins: a
+ * protected database that suffers since (it may wait for a lock that a throttled
+ * task holds), and a squeezed cgroup that does not want its quota any more.
+ */
+#include "core/engine-state.h"
+
+#include "base/macro.h"
+
+static permyriad_t share_of_login(const struct engine *e, usec_t login)
+{
+	return login == 0 ? 0 : (permyriad_t)(PERMYRIAD_FULL - MIN(e->set.settings.login_cost * PERMYRIAD_FULL / login, (usec_t)PERMYRIAD_FULL));
+}
+
+/* Harm as this pool sees it: rescue looks only at what a login would take. Where tasks of
+ * a cgroup that harmed itself are lowered, that cgroup tells whether it helps: a canary
+ * elsewhere waits for the cgroup as before. False: nobody was measured. */
+bool watch_level(const struct engine *e, uint32_t pool, permyriad_t *ret)
+{
+	const struct harm *h = &e->harm;
+	permyriad_t level = h->self_level, inside = 0, i;
+	bool selfish = false, seen = false;
+	uint32_t j, k;
+
+	for (j = 0; e->pools[pool].n > 0 && j < e->n_squeezes; j++) {
+		const struct squeeze *s = &e->squeezes[j];
+
+		if (s->pool != pool || s->release || !s->selfish)
+			continue;
+		selfish = true;
+		for (k = 0; k < h->n_victims; k++) {
+			const struct victim *v = &h->victims[k];
+
+			if (v->id != s->group)
+				continue;
+			inside = MAX(inside, pool == 0 ? share_of_login(e, v->login) : MAX(v->level, v->self_level));
+			seen = true;
+		}
+	}
+	if (selfish) {
+		*ret = inside;
+		return seen;
+	}
+	for (i = 0; i < IMPORTANCE_NONE; i++)
+		level = MAX(level, h->level[i]);
+	*ret = pool == 0 ? share_of_login(e, h->login) : level;
+	return pool == 0 ? h->login_fresh : h->fresh;
+}
+
+/* A login that takes 1/part of RescueLogin=, as a share of waiting. */
+permyriad_t watch_login_share(const struct engine *e, unsigned part)
+{
+	const struct settings *s = &e->set.settings;
+	usec_t target = MAX(s->rescue_login / part, s->login_cost + s->login_cost / 2);
+
+	return (permyriad_t)(PERMYRIAD_FULL - s->login_cost * PERMYRIAD_FULL / target);
+}
+
+/* A service more important than what was cut suffers since: locks, for example. */
+bool watch_worse(struct engine *e, uint32_t pool)
+{
+	struct pool *p = &e->pools[pool];
+	permyriad_t now = e->harm.level[IMPORTANCE_DATABASE];
+
+	if (e->now - p->added_at > WORSE_FOR || !e->harm.fresh)
+		return false;
+	if (now < p->database + WORSE_BY || e->harm.level[IMPORTANCE_LOGIN] * 2 > p->before) {
+		p->worse = 0;
+		return false;
+	}
+	if (++p->worse < LAW_JUDGE_TICKS)
+		return false;
+	p->failures++;
+	relief_release_pool(e, pool, WHY_VICTIM_WORSE, "a protected database waits more since; undone");
+	p->released_at = 0;
+	return true;
+}
+
+/* One that does not want what it may have needs no quota any more. */
+void watch_demand(struct engine *e, uint32_t pool)
+{
+	uint64_t first = GROUP_NONE;
+	struct action *a;
+	struct reason r;
+	uint32_t i, n = 0;
+
+	for (i = 0; i < e->n_squeezes; i++) {
+		struct squeeze *s = &e->squeezes[i];
+		int slot = groups_find(&e->groups, s->group);
+		usec_t spent;
+
+		if (s->pool != pool || s->release || s->rung != RUNG_QUOTA || s->quota.period_us <= 0 || slot < 0)
+			continue;
+		/* Throttled, it seems to want nothing for several periods at a time: judged as a whole. */
+		if (s->low_since == 0) {
+			s->low_since = e->now;
+			s->low_run = s->low_wait = 0;
+			continue;
+		}
+		s->low_run += blame_run(&e->harm, slot);
+		s->low_wait += blame_wait(&e->harm, slot);
+		spent = e->now - s->low_since;
+		if (s->low_run * 2 * (uint64_t)s->quota.period_us >= (uint64_t)s->quota.quota_us * MAX(spent, IDLE_DEMAND) ||
+		    s->low_wait * 20 > spent)
+			s->low_since = 0;
+		else if (spent >= MAX(IDLE_DEMAND, 10 * (usec_t)s->quota.period_us)) {
+			if (n++ == 0)
+				first = s->group;
+			engine_reason(e, &r, WHY_RECOVERED, pool, s->group);
+			r.lasting = e->now - s->since;
+			squeeze_release(e, s, &r);
+		}
+	}
+	if (n == 0)
+		return;
+	r.candidates[0].group = first;
+	a = engine_report(e, WHY_RECOVERED, &r, first, "released: it wants less than its quota");
+	if (a != NULL) {
+		a->value = n;
+		a->value2 = VERB_RELEASE;
+	}
+}
