@@ -414,7 +414,7 @@ def set_property_weight(c):
 
 @lib.test(TESTS, 600)
 def rescue(c):
-    """No configuration at all: acts only once the way in has long been dead."""
+    """No reprieve.conf: acts only once the way in has long been dead."""
     with lib.Services("hog") as load:
         harm(c, "siblings", load, "64 services x 1 hog per CPU")
         stock = lib.knobs()
