@@ -413,7 +413,7 @@ int journal_add(struct journal *j, const struct journal_record *record, const ch
 	if (r < 0) {
 		/* What got there of it must not be read as a record. */
 		memset(&slot, 0, sizeof(slot));
-		(void)pwrite(j->fd, &slot, sizeof(slot.record), slot_offset(j, &j->records[i]));
+		(void)!pwrite(j->fd, &slot, sizeof(slot.record), slot_offset(j, &j->records[i]));
 		return r;
 	}
 	j->records[i] = slot.record;
