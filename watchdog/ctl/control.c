@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control: one client at a time, one line in, one JSON object out.
+/* control: one line in, one JSON object out.
  *
- * The guard must not care what a client does: reads and writes never block, a client
- * that dawdles is cut after two seconds, one that sends too much is told so, and while
- * one is served the others wait in the listen queue. */
+ * The guard must not care what a client does, and least of all may one that is not root
+ * keep root from `release --all`. So nothing here blocks, a client that dawdles holds one
+ * of sixteen places for two seconds and gives it up to whoever comes when all are taken,
+ * and an answer is handed to the socket in one piece: it fits into its buffer (the usual
+ * limit is twice 208 KiB, all that is squeezed at once makes 80 KiB), and where it does
+ * not the client is cut, which no reader that reads ever sees. */
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,99 +20,122 @@
 #include "ctl/answers.h"
 #include "ctl/control.h"
 
-#define QUEUE 16
+#define QUEUE 128
 
-static int on_listener(struct loop *l, struct loop_source *s, uint32_t events, void *data);
-
-static void drop_client(struct control *c)
+static void drop(struct control_client *k)
 {
-	int fd = c->client.fd;
+	int fd = k->source.fd;
 
-	loop_cancel_timer(c->loop, &c->patience);
-	loop_remove(c->loop, &c->client);
+	loop_cancel_timer(k->control->loop, &k->patience);
+	loop_remove(k->control->loop, &k->source);
 	if (fd >= 0)
 		(void)close(fd);
-	c->used = c->sent = c->size = 0;
-	c->answering = false;
-	if (c->listener.fd >= 0)
-		(void)loop_modify(c->loop, &c->listener, EPOLLIN);
+	k->used = 0;
 }
 
 static int on_patience(struct loop *l, struct loop_timer *t, void *data)
 {
-	drop_client(data);
+	drop(data);
 	return 0;
 }
 
-static void answer(struct control *c)
+static bool may_ask(struct control *c, bool root)
 {
+	usec_t now = loop_now(c->loop);
+
+	if (root)
+		return true;
+	if (now >= c->second + USEC_PER_SEC) {
+		c->second = now;
+		c->answered = 0;
+	}
+	return c->answered++ < CONTROL_RATE;
+}
+
+static void answer(struct control_client *k)
+{
+	struct control *c = k->control;
 	char *blank, *argument;
 	const char *text;
 	struct json j;
 
-	c->request[strcspn(c->request, "\n")] = '\0';
-	blank = strchr(c->request, ' ');
-	argument = c->request + strlen(c->request);
+	k->request[strcspn(k->request, "\n")] = '\0';
+	blank = strchr(k->request, ' ');
+	argument = k->request + strlen(k->request);
 	if (blank != NULL) {
 		*blank = '\0';
 		argument = blank + 1;
 	}
 	json_init(&j, c->answer, sizeof(c->answer));
-	c->handler(&j, c->request, argument, c->root, c->data);
+	c->handler(&j, k->request, argument, k->root, c->data);
 	if (json_finish(&j, &text) < 0) {
 		json_init(&j, c->answer, sizeof(c->answer));
 		answer_error(&j, "the answer does not fit into 256 KiB", NULL);
 		(void)json_finish(&j, &text);
 	}
-	c->size = strlen(c->answer);
-	c->answering = true;
+	(void)send(k->source.fd, c->answer, strlen(c->answer), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static int on_client(struct loop *l, struct loop_source *s, uint32_t events, void *data)
 {
-	struct control *c = data;
+	struct control_client *k = data;
 	ssize_t n;
 
-	if (!c->answering) {
-		n = read(s->fd, c->request + c->used, sizeof(c->request) - 1 - c->used);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return 0;
-		if (n < 0)
-			return drop_client(c), 0;
-		c->used += (size_t)n;
-		c->request[c->used] = '\0';
-		if (n > 0 && c->used < sizeof(c->request) - 1 && strchr(c->request, '\n') == NULL)
-			return 0;
-		answer(c);
-		if (loop_modify(l, s, EPOLLOUT) < 0)
-			return drop_client(c), 0;
-	}
-	n = send(s->fd, c->answer + c->sent, c->size - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+	n = read(s->fd, k->request + k->used, sizeof(k->request) - 1 - k->used);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	if (n > 0)
-		c->sent += (size_t)n;
-	if (n < 0 || c->sent == c->size)
-		drop_client(c);
+	if (n < 0)
+		return drop(k), 0;
+	k->used += (size_t)n;
+	k->request[k->used] = '\0';
+	if (n > 0 && k->used < sizeof(k->request) - 1 && strchr(k->request, '\n') == NULL)
+		return 0;
+	if (may_ask(k->control, k->root))
+		answer(k);
+	drop(k);
 	return 0;
+}
+
+/* A free place, else that of who came first: of the others, and only then of root's. */
+static struct control_client *place(struct control *c, bool root)
+{
+	struct control_client *first = NULL;
+
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+		struct control_client *k = &c->client[i];
+
+		if (k->source.fd < 0)
+			return k;
+		if (k->root && !root)
+			continue;
+		if (first == NULL || (first->root && !k->root) || (first->root == k->root && k->number < first->number))
+			first = k;
+	}
+	if (first != NULL)
+		drop(first);
+	return first;
 }
 
 static int on_listener(struct loop *l, struct loop_source *s, uint32_t events, void *data)
 {
 	struct control *c = data;
+	struct control_client *k;
 	struct ucred cred;
 	socklen_t size = sizeof(cred);
-	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), room = CONTROL_ANSWER_MAX;
 
 	if (fd < 0)
 		return 0;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0 || loop_add(l, &c->client, fd, EPOLLIN, on_client, c) < 0) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0 || (k = place(c, cred.uid == 0)) == NULL ||
+	    loop_add(l, &k->source, fd, EPOLLIN, on_client, k) < 0) {
 		(void)close(fd);
 		return 0;
 	}
-	c->root = cred.uid == 0;
-	(void)loop_modify(l, &c->listener, 0);
-	loop_set_timer(l, &c->patience, loop_now(l) + CONTROL_PATIENCE, on_patience, c);
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	k->root = cred.uid == 0;
+	k->number = c->number++;
+	k->used = 0;
+	loop_set_timer(l, &k->patience, loop_now(l) + CONTROL_PATIENCE, on_patience, k);
 	return 0;
 }
 
@@ -119,8 +145,16 @@ int control_init(struct control *c, struct loop *l, const char *rundir, control_
 	_cleanup_(cleanup_close) int fd = -1;
 	int r;
 
-	*c = (struct control){ .loop = l, .handler = handler, .data = data, .listener = LOOP_SOURCE_INIT, .client = LOOP_SOURCE_INIT,
-			       .patience = LOOP_TIMER_INIT };
+	memset(c, 0, sizeof(*c));
+	c->loop = l;
+	c->handler = handler;
+	c->data = data;
+	c->listener = LOOP_SOURCE_INIT;
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+		c->client[i].control = c;
+		c->client[i].source = LOOP_SOURCE_INIT;
+		c->client[i].patience = LOOP_TIMER_INIT;
+	}
 	if (!str_format(sa.sun_path, sizeof(sa.sun_path), "%s/%s", rundir, CONTROL_SOCKET))
 		return -ENAMETOOLONG;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -145,5 +179,6 @@ void control_deinit(struct control *c)
 	loop_remove(c->loop, &c->listener);
 	if (fd >= 0)
 		(void)close(fd);
-	drop_client(c);
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+		drop(&c->client[i]);
 }

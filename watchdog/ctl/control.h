@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* control: the guard's end of the control socket (see ctl/socket.h). Anyone may ask
  * to read; what changes something needs uid 0, checked by the peer's credentials.
- * One client at a time is served, each for CONTROL_PATIENCE at most; no allocation. */
+ * No client can keep another waiting: up to CONTROL_CLIENTS are listened to at once,
+ * each for CONTROL_PATIENCE at most; where all places are taken the one that came first
+ * goes, root's last. Others than root get CONTROL_RATE answers a second. No allocation. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,6 +13,8 @@
 #include "sys/loop.h"
 
 #define CONTROL_PATIENCE (2 * USEC_PER_SEC)
+#define CONTROL_CLIENTS  16
+#define CONTROL_RATE     50     /* answers a second to others than root, together; beyond: hung up on */
 
 struct control;
 
@@ -18,15 +22,25 @@ struct control;
  * it is hostile. `root`: the peer is uid 0. */
 typedef void (*control_handler_t)(struct json *answer, const char *verb, const char *argument, bool root, void *data);
 
+struct control_client {
+	struct control *control;
+	struct loop_source source;      /* fd -1: the place is free */
+	struct loop_timer patience;
+	uint64_t number;                /* ascending: who came first */
+	bool root;
+	size_t used;
+	char request[CONTROL_REQUEST_MAX];
+};
+
 struct control {
 	struct loop *loop;
 	control_handler_t handler;
 	void *data;
-	struct loop_source listener, client;
-	struct loop_timer patience;
-	bool root, answering;
-	size_t used, sent, size;
-	char request[CONTROL_REQUEST_MAX];
+	struct loop_source listener;
+	uint64_t number;
+	usec_t second;                  /* of the rate */
+	unsigned answered;              /* in it */
+	struct control_client client[CONTROL_CLIENTS];
 	char answer[CONTROL_ANSWER_MAX];
 };
 
