@@ -32,6 +32,7 @@
 #include "sys/root.h"
 #include "sys/rt.h"
 
+#define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
 #define STOP_PATIENCE (2 * USEC_PER_SEC)
 
 struct options {
@@ -77,8 +78,10 @@ static int load(struct guard *g)
 	if (r < 0) {
 		const struct conf_errors *e = conf_errors(conf);
 
-		for (unsigned i = 0; i < e->n; i++)
+		for (unsigned i = 0; i < e->n && i < MISTAKES_SAID; i++)
 			log_error("%s", conf_error_format(&e->e[i], text, sizeof(text)));
+		if (e->n + e->more > MISTAKES_SAID)
+			log_error("and %u more mistakes; `reprieve policy check` shows them", e->n + e->more - MISTAKES_SAID);
 		str_escape(g->driver.facts.config_error, sizeof(g->driver.facts.config_error), e->n ? conf_error_format(&e->e[0], text, sizeof(text)) : strerror(-r));
 	} else {
 		g->driver.facts.config_error[0] = '\0';
