@@ -104,10 +104,9 @@ static const struct {
 
 static struct sim *small_machine(size_t i, struct trace_out *out)
 {
-	struct sim *s = sim_new(40 + i);
+	struct sim *s = sim_new(40 + i, 2);
 	usec_t onset = s->start + SEC;
 
-	s->m.ncpu = 2;
 	s->m.few_siblings = goldens[i].mode == MODE_RESCUE ? 36 : 20;
 	s->m.source = GROUP_SOURCE_BPF;
 	for (int n = s->m.n_nodes - 1; n > 0; n--) {

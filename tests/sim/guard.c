@@ -603,7 +603,7 @@ int sim_n_squeezed(const struct sim *s)
 	return n;
 }
 
-struct sim *sim_new(uint64_t seed)
+struct sim *sim_new(uint64_t seed, int ncpu)
 {
 	struct sim *s = calloc(1, sizeof(*s));
 
@@ -614,7 +614,7 @@ struct sim *sim_new(uint64_t seed)
 	s->dice.s = seed * 7919 + 1;
 	machine_init(&s->m, seed * 31 + 7);
 	s->m.last = s->last_snapshot = s->now;
-	load_layout(&s->m, &s->dice, s->now);
+	load_layout(&s->m, &s->dice, ncpu, s->now);
 	load_policies(&s->set, NULL);
 	s->load.dice.s = seed * 17 + 3;
 	return s;

@@ -24,7 +24,7 @@ static int leaf(struct machine *m, int parent, const char *name, usec_t now, con
 	return n;
 }
 
-void load_layout(struct machine *m, struct dice *d, usec_t now)
+void load_layout(struct machine *m, struct dice *d, int ncpu, usec_t now)
 {
 	static const struct { const char *unit, *comm; int64_t rate; } services[] = {
 		{ "systemd-logind.service", "systemd-logind", 500 }, { "dbus.service", "dbus-daemon", 800 },
@@ -37,6 +37,8 @@ void load_layout(struct machine *m, struct dice *d, usec_t now)
 	char name[80];
 
 	m->ncpu = cpus[dice_below(d, ELEMENTSOF(cpus))];
+	if (ncpu)
+		m->ncpu = ncpu;
 	root = machine_add_node(m, -1, "/", 0);
 	(void) leaf(m, root, "init.scope", 0, "systemd", 1, 500);
 	system = machine_add_node(m, root, "system.slice", 0);
@@ -67,7 +69,7 @@ void load_layout(struct machine *m, struct dice *d, usec_t now)
 	containers = (int) dice_range(d, 3, dice_chance(d, 1000) ? 200 : 20);
 	for (int i = 0; i < containers; i++) {
 		(void) snprintf(name, sizeof(name), "docker-%016lx%016lx.scope", (unsigned long) dice_roll(d), (unsigned long) dice_roll(d));
-		n = leaf(m, system, name, now, "app", 2, dice_range(d, 100, 4000));
+		n = leaf(m, system, name, now, "app", 2, dice_range(d, 2, 80) * 500 * m->ncpu / containers);  /* together about 2 % */
 		(void) snprintf(m->nodes[n].info.name, GROUP_NAME_MAX, "app-%d", i);
 		if (dice_chance(d, 1500)) {     /* with a limit of its own */
 			m->nodes[n].quota = m->nodes[n].quota0 = m->nodes[n].info.quota_us = 50000;

@@ -63,7 +63,7 @@ static uint64_t run_seed(uint64_t seed, double hours, bool dense, FILE *log, str
 {
 	static char buf[1 << 16];
 	struct trace_out out = { .buf = buf, .size = sizeof(buf), .flush = memory_grow, .userdata = record };
-	struct sim *s = sim_new(seed);
+	struct sim *s = sim_new(seed, 0);
 	uint64_t hash;
 
 	s->log = log;

@@ -451,6 +451,7 @@ void machine_run(struct machine *m, usec_t now, bool canary)
 	}
 	if (canary && m->canary_left > 0)
 		m->canary_left -= (int64_t) MIN(m->canary_pot, (double) (now - MAX(m->canary_since, m->last)));
+	m->window = window;
 	m->last = now;
 }
 
@@ -468,7 +469,7 @@ static void canary_sense(struct machine *m, usec_t now, bool on, struct canary_s
 		return;
 	}
 	if (m->canary_since && m->canary_left <= 0) {
-		double over = (double) -m->canary_left, rate = MAX(m->canary_pot, 1.0) / 100000;
+		double over = (double) -m->canary_left, rate = MAX(m->canary_pot, 1.0) / m->window;
 
 		*ret = (struct canary_sample) { CANARY_CPU, (int32_t) MAX((double) CANARY_CPU, (double) (now - m->canary_since) - over / MIN(rate, 1.0)) };
 		m->canary_since = 0;

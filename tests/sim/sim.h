@@ -119,6 +119,7 @@ struct machine {
 	int sample_node[MAX_SAMPLES];   /* the node of each group of the latest snapshot */
 	/* of the latest window */
 	usec_t last;
+	double window;
 	double some;                    /* cpu pressure, 0..1 */
 	double login;                   /* what a login would take, µs */
 	double endpoint;                /* what the health check would take, µs */
@@ -177,7 +178,7 @@ struct load {
 
 const char *episode_name(enum episode_kind kind);
 bool episode_is_culprit(enum episode_kind kind);        /* may be squeezed for */
-void load_layout(struct machine *m, struct dice *d, usec_t now);
+void load_layout(struct machine *m, struct dice *d, int ncpu, usec_t now);
 void load_plan(struct load *l, uint64_t seed, usec_t from, usec_t until, bool dense);
 void load_add(struct load *l, enum episode_kind kind, usec_t from, usec_t until);
 /* Begins and ends what is due; true where groups came or went. */
@@ -251,7 +252,7 @@ struct sim {
 	void *userdata;
 };
 
-struct sim *sim_new(uint64_t seed);     /* layout and plain policies, nothing planned, no faults */
+struct sim *sim_new(uint64_t seed, int ncpu);   /* layout and plain policies, nothing planned, no faults; ncpu 0: random */
 struct sim *sim_free(struct sim *s);
 void sim_begin(struct sim *s);          /* engine_init, groups told */
 /* Until s->end or a law is broken. */
