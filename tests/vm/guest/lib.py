@@ -3,9 +3,10 @@
 
 Everything here is judged by what the kernel says (cgroup files, scheduling
 classes, the duration of a login), and never by an absolute time: the guest
-runs in software emulation on a machine of unknown speed. The driver runs as
-SCHED_FIFO, so that the client of a login never suffers; what is started to
-suffer or to be the load is put back to SCHED_OTHER first.
+runs in software emulation on a machine of unknown speed. Only the server's
+side of a login is to suffer, so the driver and its clients run at nice -20 and,
+where the cpu controller is on, in a cgroup of the highest weight (real-time
+would make them a culprit in the guard's eyes); loads are put back to nice 0.
 """
 
 import contextlib
