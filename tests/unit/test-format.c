@@ -233,7 +233,7 @@ static void unusual_sets_make_the_round(void **state)
 
 	load_text("[Throttle t]\nExcept=b\nUsers=root 7\nCgroups=*\nUnits=\xff\xfe[a\nWhen=wait > 1% for 0s\nUsefulWork=yes\nLadder=weight\n"
 		  "[Endpoint e]\nURL=http://[::1]:8/#x\nTimeout=60s\nGood=1ms\n"
-		  "[Relief]\nFlightRecorder=0\nProbe=always\nEndpointInterval=1h\nLifeline=no\nMode=observe\nAlarm=1.01%\n", &set, &guard);
+		  "[Relief]\nFlightRecorder=0\nProbe=always\nLifeline=no\nMode=observe\nAlarm=1.01%\n", &set, &guard);
 	round_trip();
 }
 

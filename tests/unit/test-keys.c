@@ -48,7 +48,7 @@ static void every_field_has_a_row(void **state)
 	P(SECTION_THROTTLE, at_most); P(SECTION_THROTTLE, most); P(SECTION_THROTTLE, useful);
 	P(SECTION_ENDPOINT, glob_first); P(SECTION_ENDPOINT, url); P(SECTION_ENDPOINT, timeout); P(SECTION_ENDPOINT, good);
 	R(mode); R(rescue_login); R(rescue_for); R(login_cost); R(rescue_share); R(rescue_at_most); R(alarm); R(calm_tick); R(alarm_tick);
-	G(probe); G(recorder_bytes); G(endpoint_interval); G(lifeline);
+	G(probe); G(recorder_bytes); G(lifeline);
 	/* A field added to a struct makes it grow: then it needs a row, and a line here. */
 	assert_int_equal(sizeof(struct settings), offsetof(struct settings, alarm_tick) + sizeof(usec_t));
 	assert_true(sizeof(struct guard_settings) <= offsetof(struct guard_settings, lifeline) + sizeof(usec_t));

@@ -28,7 +28,6 @@
 const struct guard_settings GUARD_SETTINGS_DEFAULT = {
 	.probe = PROBE_AUTO,
 	.recorder_bytes = 16 << 20,
-	.endpoint_interval = 5 * USEC_PER_SEC,
 	.lifeline = true,
 };
 
@@ -397,8 +396,6 @@ const struct key KEYS[] = {
 	    "The BPF probe: auto attaches it while there is pressure, always keeps it attached, off measures without."),
 	ROW(RELIEF, "FlightRecorder", BYTES, struct guard_settings, recorder_bytes, 64 << 10, 1 << 30,
 	    "Bound of the record of everything seen and done, for reprieve replay; 0 keeps none."),
-	ROW(RELIEF, "EndpointInterval", TIME, struct guard_settings, endpoint_interval, 500 * MS, USEC_PER_HOUR,
-	    "How often an [Endpoint] is asked in calm."),
 	ROW(RELIEF, "Lifeline", YESNO, struct guard_settings, lifeline, 0, 0,
 	    "Whether the Weight= of [Protect] sections is given in rescue and enforce mode."),
 

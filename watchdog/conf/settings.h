@@ -13,7 +13,6 @@ enum probe_mode { PROBE_AUTO, PROBE_ALWAYS, PROBE_OFF, _PROBE_MAX };
 struct guard_settings {
 	enum probe_mode probe;          /* Probe=auto: attached while there is pressure; always; off: no BPF at all */
 	uint64_t recorder_bytes;        /* FlightRecorder=16M: bound of the flight record; 0 = none */
-	usec_t endpoint_interval;       /* EndpointInterval=5s: between two turns of a health check in calm */
 	bool lifeline;                  /* Lifeline=yes: gives Weight= of [Protect] in rescue and enforce */
 };
 

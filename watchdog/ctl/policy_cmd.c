@@ -222,6 +222,6 @@ int policy_keys(bool json)
 	if (json)
 		return keys_as_json();
 	for (int s = 0; s < _SECTION_MAX; s++)
-		printf("[%s]\n%s\n", section_to_string((enum section)s), keys_document((enum section)s, text, sizeof(text)));
+		printf("%s\n", keys_document((enum section)s, text, sizeof(text)));
 	return 0;
 }
