@@ -46,7 +46,7 @@ static void queue(struct sim *s, usec_t due, const struct action *a, const struc
 	s->n_pending++;
 }
 
-static void record_policies(struct sim *s)
+void sim_record_policies(struct sim *s)
 {
 	static char text[CONF_TEXT_MAX];
 
@@ -147,7 +147,7 @@ void sim_step(struct sim *s, struct event *ev)
 	check_after(s, ev);
 }
 
-void sim_group(struct sim *s, int at)
+static void tell_group(struct sim *s, int at)
 {
 	struct node *n = &s->m.nodes[at];
 
@@ -156,7 +156,7 @@ void sim_group(struct sim *s, int at)
 	sim_step(s, &(struct event) { .type = EVENT_GROUP, .group = &n->info });
 }
 
-static void sync_groups(struct sim *s)
+void sim_sync(struct sim *s)
 {
 	for (int i = 0; i < s->m.n_nodes; i++) {
 		const struct node *n = &s->m.nodes[i];
@@ -168,7 +168,7 @@ static void sync_groups(struct sim *s)
 			sim_step(s, &(struct event) { .type = EVENT_GROUP_GONE, .gone = id });
 		}
 		if (n->alive && !n->told)
-			sim_group(s, i);
+			tell_group(s, i);
 	}
 }
 
@@ -412,112 +412,7 @@ static void deliver(struct sim *s)
 	sim_step(s, &(struct event) { .type = EVENT_RESULT, .result = r });
 	free(p.tasks);
 	if (p.action.verb == VERB_LIFELINE)
-		sync_groups(s);
-}
-
-/* ---- bad luck ---- */
-
-static int random_leaf(struct sim *s, bool squeezed)
-{
-	for (int tries = 0; tries < 40; tries++) {
-		int i = (int) dice_range(&s->dice, 1, s->m.n_nodes - 1);
-		const struct node *n = &s->m.nodes[i];
-
-		if (n->alive && n->first_child < 0 && n->parent > 0 && !n->is_protected && !(n->info.flags & GROUP_IS_SELF) &&
-		    (!squeezed || sim_squeezed(s, i)))
-			return i;
-	}
-	return -1;
-}
-
-static void drift(struct sim *s)
-{
-	int i = random_leaf(s, true);
-	struct node *n = &s->m.nodes[MAX(i, 0)];
-	struct drift d = { .original = dice_chance(&s->dice, 7000) };
-
-	if (i < 0)
-		return;
-	d.group = n->info.id;
-	if (n->quota != n->quota0 || n->period != n->period0) {
-		d.knob = VERB_QUOTA;
-		if (!d.original)
-			n->quota0 = 30000 + dice_range(&s->dice, 0, 50000);
-		n->quota = n->quota0;
-		n->period = n->period0;
-		n->quota_written = s->now;
-	} else if (n->weight != n->weight0) {
-		d.knob = VERB_WEIGHT;
-		if (!d.original)
-			n->weight0 = (int32_t) dice_range(&s->dice, 50, 300);
-		n->weight = n->weight0;
-	} else if (n->idle) {
-		d.knob = VERB_IDLE;
-		d.original = true;
-		n->idle = false;
-	} else if (n->pids_max >= 0) {
-		d.knob = VERB_PIDS;
-		d.original = true;
-		n->pids_max = -1;
-	} else if (n->frozen) {
-		d.knob = VERB_FREEZE;
-		d.original = true;
-		n->frozen = false;
-	} else
-		return;
-	sim_step(s, &(struct event) { .type = EVENT_DRIFT, .drift = d });
-}
-
-static void operator_acts(struct sim *s)
-{
-	struct operator_order o = { .verb = (enum operator_verb) dice_below(&s->dice, 4) };
-
-	if (o.verb == OPERATOR_RELEASE) {
-		int i = random_leaf(s, true);
-
-		if (i < 0)
-			return;
-		o.group = s->m.nodes[i].info.id;
-	} else if (o.verb == OPERATOR_PAUSE) {
-		o.until = s->now + (usec_t) dice_range(&s->dice, 1, 900) * USEC_PER_SEC;
-		(void) snprintf(o.reason, sizeof(o.reason), "deploy\n\x1b[2J");
-	}
-	sim_step(s, &(struct event) { .type = EVENT_OPERATOR, .order = o });
-}
-
-static void reload(struct sim *s)
-{
-	load_policies(&s->other, &s->dice);
-	s->set = s->other;
-	if (s->record && s->recording) {
-		record_policies(s);
-	}
-	sim_step(s, &(struct event) { .type = EVENT_POLICIES, .policies = &s->set });
-}
-
-static void fault(struct sim *s)
-{
-	int i;
-
-	s->next_fault = s->now + (usec_t) dice_range(&s->dice, 1, s->m.busy ? 20 : 400) * USEC_PER_SEC;
-	if (dice_chance(&s->dice, s->faults.vanish) && (i = random_leaf(s, dice_chance(&s->dice, 5000))) >= 0) {
-		machine_remove_node(&s->m, i);
-		if (dice_chance(&s->dice, 5000))
-			sync_groups(s);                 /* else it is noticed at the next tick */
-	}
-	if (dice_chance(&s->dice, s->faults.drift))
-		drift(s);
-	if (dice_chance(&s->dice, s->faults.gap)) {
-		usec_t gap = (usec_t) dice_range(&s->dice, 1, 600) * USEC_PER_SEC;
-
-		s->now += gap;
-		s->m.last = MAX(s->m.last, s->now - 50 * USEC_PER_MSEC);
-		s->next_tick = MAX(s->next_tick, s->now);
-	}
-	if (dice_chance(&s->dice, s->faults.operator_))
-		operator_acts(s);
-	if (dice_chance(&s->dice, s->faults.reload))
-		reload(s);
+		sim_sync(s);
 }
 
 /* ---- time ---- */
@@ -534,7 +429,7 @@ static void tick(struct sim *s)
 	if (window == 0)
 		return;
 	if (s->m.busy || sensing) {
-		sync_groups(s);
+		sim_sync(s);
 		machine_run(&s->m, s->now, s->sense & SENSE_CANARY);
 		if (sensing) {
 			s->alarm_ticks++;
@@ -568,9 +463,9 @@ void sim_run(struct sim *s, usec_t until)
 		else if (s->next_load <= s->now) {
 			load_run(&s->load, &s->m, s->now);
 			s->next_load = load_next(&s->load, s->now);
-			sync_groups(s);
+			sim_sync(s);
 		} else if (s->faults_on && s->next_fault <= s->now)
-			fault(s);
+			sim_fault(s);
 		else if (s->next_tick <= s->now)
 			tick(s);
 		else
@@ -638,28 +533,10 @@ void sim_begin(struct sim *s)
 	s->next_fault = s->now + 30 * USEC_PER_SEC;
 	if (s->record) {
 		trace_put_version(s->record);
-		record_policies(s);
+		sim_record_policies(s);
 		trace_put_init(s->record, s->now, (uint32_t) s->seed);
 		trace_put_begin(s->record);
 		s->recording = true;
 	}
-	sync_groups(s);
-}
-
-void sim_random(struct sim *s, double hours, bool dense)
-{
-	s->faults_on = true;
-	s->faults = (struct faults) { .write_fails = dice_chance(&s->dice, 3000) ? 300 : 0, .rank_fails = 500, .rank_lost = 500,
-				      .vanish = 2000, .drift = 2000, .gap = 100, .operator_ = 300, .reload = 200 };
-	load_policies(&s->set, &s->dice);
-	s->m.weight_works = dice_chance(&s->dice, 5000) ? 1 : dice_unit(&s->dice);
-	s->m.v1 = dice_chance(&s->dice, 3000);
-	if (dice_chance(&s->dice, 1500))
-		s->m.source = GROUP_SOURCE_CPUSTAT;
-	if (dice_chance(&s->dice, 1500))
-		s->m.pressure = PRESSURE_RUNQUEUE;
-	s->m.sched_ext = dice_chance(&s->dice, 300);
-	s->end = s->now + (usec_t) (hours * 3600e6);
-	load_plan(&s->load, s->seed * 101 + 5, s->now + 5 * USEC_PER_SEC, s->end, dense);
-	sim_begin(s);
+	sim_sync(s);
 }

@@ -259,7 +259,9 @@ void sim_begin(struct sim *s);          /* engine_init, groups told */
 void sim_run(struct sim *s, usec_t until);
 void sim_step(struct sim *s, struct event *ev);
 void sim_random(struct sim *s, double hours, bool dense);       /* policies, faults, load from the seed; begins */
-void sim_group(struct sim *s, int node);        /* tells the engine */
+void sim_sync(struct sim *s);                   /* tells the engine of cgroups that came, went or changed */
+void sim_fault(struct sim *s);                  /* rolls for what goes wrong now */
+void sim_record_policies(struct sim *s);
 bool sim_squeezed(const struct sim *s, int node);
 int  sim_n_squeezed(const struct sim *s);
 
