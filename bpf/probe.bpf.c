@@ -19,6 +19,9 @@
  * over, and a runaway that was lowered inside its victim's cgroup would otherwise look
  * like a victim that still suffers.
  *
+ * A task that keeps its CPU makes no switch, so who runs since when is left in the
+ * row: two stores, and the reader adds what is not in the slots yet.
+ *
  * sched_switch runs with interrupts off on the CPU whose row it writes, so plain
  * adds lose nothing (rows are shared only beyond the CPUs known at load). The fork
  * counter has one writer, the fork program, in the same row.
@@ -55,7 +58,7 @@ static __always_inline struct cgroup_subsys_state *subsys(struct css_set *set, u
 
 /* The slot that belongs to the task's cgroup in this CPU's row, taken over if it
  * was another's. */
-static __always_inline struct probe_slot *slot_of(struct task_struct *task, u32 cpu, struct probe_row *row)
+static __always_inline struct probe_slot *slot_of(struct task_struct *task, u32 cpu, struct probe_row *row, u32 *ret_id)
 {
 	struct css_set *set = task->cgroups;
 	struct cgroup_subsys_state *css;
@@ -79,6 +82,7 @@ static __always_inline struct probe_slot *slot_of(struct task_struct *task, u32 
 		id = css->id;
 	if (id >= n)
 		id = PROBE_SLOT_OVERFLOW;
+	*ret_id = id;
 
 	index = cpu * n + id;
 	slot = bpf_map_lookup_elem(&slots, &index);
@@ -87,6 +91,7 @@ static __always_inline struct probe_slot *slot_of(struct task_struct *task, u32 
 
 	if (key == PROBE_KEY_INODE && slot->cgroup) {
 		index = cpu * n;
+		*ret_id = PROBE_SLOT_OVERFLOW;
 		return bpf_map_lookup_elem(&slots, &index);
 	}
 	slot->cgroup = 0;
@@ -125,7 +130,7 @@ int probe_switch(u64 *ctx)
 	struct probe_slot *slot;
 	struct probe_row *row;
 	u64 now, base, ns;
-	u32 cpu;
+	u32 cpu, id;
 
 	row = row_of(&cpu);
 	if (!row)
@@ -133,23 +138,16 @@ int probe_switch(u64 *ctx)
 	now = next->se.cfs_rq->rq->clock;
 	if (row->generation != control.generation) {
 		row->generation = control.generation;
-		row->base = now;
+		row->base = row->since = now;
+		row->running = PROBE_IDLE;
 		return 0;
 	}
 	base = row->base;
 
-	if (next->pid && next->policy != SCHED_IDLE) {
-		ns = span(next->sched_info.last_queued, now, base);
-		if (ns) {
-			slot = slot_of(next, cpu, row);
-			if (slot)
-				slot->wait += ns;
-		}
-	}
 	if (prev->pid) {
 		ns = span(prev->sched_info.last_arrival, now, base);
 		if (ns) {
-			slot = slot_of(prev, cpu, row);
+			slot = slot_of(prev, cpu, row, &id);
 			if (slot) {
 				slot->run += ns;
 				if (prev->prio < MAX_RT_PRIO)
@@ -159,6 +157,15 @@ int probe_switch(u64 *ctx)
 			}
 		}
 	}
+	id = PROBE_IDLE;
+	if (next->pid) {
+		slot = slot_of(next, cpu, row, &id);
+		if (slot)
+			slot->wait += span(next->sched_info.last_queued, now, base);
+		row->flags = (next->prio < MAX_RT_PRIO ? PROBE_RT : 0) | (next->flags & PF_KTHREAD ? PROBE_KTHREAD : 0);
+	}
+	row->running = id;
+	row->since = now;
 	return 0;
 }
 
@@ -168,12 +175,12 @@ int probe_fork(u64 *ctx)
 	struct task_struct *parent = (void *)ctx[0];
 	struct probe_slot *slot;
 	struct probe_row *row;
-	u32 cpu;
+	u32 cpu, id;
 
 	row = row_of(&cpu);
 	if (!row)
 		return 0;
-	slot = slot_of(parent, cpu, row);
+	slot = slot_of(parent, cpu, row, &id);
 	if (slot)
 		slot->forks += 1;
 	return 0;

@@ -34,13 +34,21 @@ struct probe_slot {
 	unsigned long long spare;
 };
 
+#define PROBE_IDLE    0xffffffffu       /* as probe_row.running: nobody */
+#define PROBE_RT      1                 /* probe_row.flags */
+#define PROBE_KTHREAD 2
+
 /* One CPU. The guard raises probe_control.generation before it attaches; the
- * first switch on a CPU after that sets base, and nothing before base counts. */
+ * first switch on a CPU after that sets base, and nothing before base counts.
+ * Who runs now is not in its slot's run yet: running and since tell it. */
 struct probe_row {
 	unsigned long long base;
 	unsigned int generation;
 	unsigned int high;              /* the highest slot used on this CPU */
-	unsigned long long spare[6];
+	unsigned long long since;       /* the last switch */
+	unsigned int running;           /* slot of who runs since then, or PROBE_IDLE */
+	unsigned int flags;
+	unsigned long long spare[4];
 };
 
 struct probe_control {

@@ -8,6 +8,13 @@
  * at start; libbpf's object is then closed and only the descriptors are kept.
  * Attaching is one raw_tracepoint_open, which makes no object here.
  *
+ * A slot's run grows when a task leaves the CPU; a lone hog, or a real-time one, may
+ * keep it for a second. So what is read is slot.run plus the time since the row's
+ * last switch where that slot is the one running. The run queues' clock cannot be
+ * read here, but the latest switch of all rows can, and one of them just put us on
+ * our CPU. A row that moves while it is read may give a little too much: a figure
+ * never goes back, so that is made good with the next one.
+ *
  * Counters are read through a shared mapping, without a system call. The kernel
  * writes them while they are read: each word is read whole, and a slot whose
  * serial changed in between is left for the next time. On attach all counters are
@@ -260,8 +267,9 @@ int probe_attach(struct probe *p)
 
 	if (probe_attached(p))
 		return 0;
-	probe_read(p, NULL, NULL);
+	/* In this order: no row is of the new generation, so nobody counts as running. */
 	__atomic_add_fetch(&p->control->generation, 1, __ATOMIC_SEQ_CST);
+	probe_read(p, NULL, NULL);
 
 	r = bpf_raw_tracepoint_open(NULL, p->switch_prog);
 	if (r < 0)
@@ -289,43 +297,84 @@ bool probe_attached(const struct probe *p)
 	return p->switch_link >= 0 && p->fork_link >= 0;
 }
 
-static void read_slot(const struct probe_slot *slot, struct last *last, unsigned cpu, bool overflow, probe_visit_t visit, void *userdata)
+/* What one row's running task has beyond its slot's figures. */
+struct beyond {
+	unsigned id;                    /* PROBE_IDLE: nobody */
+	unsigned flags;
+	uint64_t ns;
+};
+
+static uint64_t grown(uint64_t now, uint64_t *last)
 {
-	uint64_t serial = READ(slot->serial);
+	uint64_t by = now > *last ? now - *last : 0;
+
+	*last += by;
+	return by;
+}
+
+static void read_slot(const struct probe_slot *slot, struct last *last, unsigned cpu, unsigned id, const struct beyond *beyond,
+		      probe_visit_t visit, void *userdata)
+{
+	uint64_t serial = READ(slot->serial), more = beyond->id == id ? beyond->ns : 0;
 	struct last now = {
-		.run = READ(slot->run), .wait = READ(slot->wait), .rt_run = READ(slot->rt_run),
-		.kthread_run = READ(slot->kthread_run), .forks = READ(slot->forks), .serial = serial,
+		.run = READ(slot->run) + more, .wait = READ(slot->wait),
+		.rt_run = READ(slot->rt_run) + (beyond->flags & PROBE_RT ? more : 0),
+		.kthread_run = READ(slot->kthread_run) + (beyond->flags & PROBE_KTHREAD ? more : 0),
+		.forks = READ(slot->forks), .serial = serial,
 	};
 	uint64_t cgroup = READ(slot->cgroup);
 	struct probe_delta d;
 
-	if (serial != READ(slot->serial) || (!cgroup && !overflow))
+	if (serial != READ(slot->serial) || (!cgroup && id != PROBE_SLOT_OVERFLOW))
 		return;
+	if (!visit) {
+		*last = now;
+		return;
+	}
 	if (now.serial == last->serial && now.run == last->run && now.wait == last->wait && now.forks == last->forks)
 		return;
-	if (now.serial != last->serial || now.run < last->run || now.wait < last->wait)
+	if (now.serial != last->serial)
 		*last = (struct last){ .serial = serial };
 	d = (struct probe_delta){
 		.cgroup = cgroup, .cpu = cpu,
-		.run_ns = now.run - last->run, .wait_ns = now.wait - last->wait,
-		.rt_run_ns = now.rt_run - last->rt_run, .kthread_run_ns = now.kthread_run - last->kthread_run,
-		.forks = (uint32_t)(now.forks - last->forks),
+		.run_ns = grown(now.run, &last->run), .wait_ns = grown(now.wait, &last->wait),
+		.rt_run_ns = grown(now.rt_run, &last->rt_run), .kthread_run_ns = grown(now.kthread_run, &last->kthread_run),
+		.forks = (uint32_t)grown(now.forks, &last->forks),
 	};
-	*last = now;
-	if (visit)
-		visit(&d, userdata);
+	visit(&d, userdata);
+}
+
+/* The latest switch on any CPU. */
+static uint64_t clock_now(const struct probe *p)
+{
+	uint64_t now = 0, since;
+	unsigned cpu;
+
+	for (cpu = 0; cpu < p->rows; cpu++) {
+		since = READ(p->control->rows[cpu].since);
+		now = MAX(now, since);
+	}
+	return now;
 }
 
 void probe_read(struct probe *p, probe_visit_t visit, void *userdata)
 {
-	unsigned cpu, id, high;
+	unsigned cpu, id, high, generation = READ(p->control->generation);
+	uint64_t now = clock_now(p), since;
+	struct beyond beyond;
 	size_t at;
 
 	for (cpu = 0; cpu < p->rows; cpu++) {
-		high = MIN(READ(p->control->rows[cpu].high), p->slots - 1);
+		const struct probe_row *row = &p->control->rows[cpu];
+
+		beyond = (struct beyond){ .id = PROBE_IDLE };
+		since = READ(row->since);
+		if (READ(row->generation) == generation && now > since)
+			beyond = (struct beyond){ .id = READ(row->running), .flags = READ(row->flags), .ns = now - since };
+		high = MIN(READ(row->high), p->slots - 1);
 		for (id = 0; id <= high; id++) {
 			at = (size_t)cpu * p->slots + id;
-			read_slot(&p->slot[at], &p->last[at], cpu, id == PROBE_SLOT_OVERFLOW, visit, userdata);
+			read_slot(&p->slot[at], &p->last[at], cpu, id, &beyond, visit, userdata);
 		}
 	}
 }
