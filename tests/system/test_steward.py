@@ -111,7 +111,7 @@ def tree():
     try:
         t = Tree()
     except Missing as e:
-        pytest.skip(str(e))
+        pytest.skip(f"needs: {'root' if os.geteuid() else 'cgroup-v1-cpu'} ({e})")
     with t:
         yield t
 
