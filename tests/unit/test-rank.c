@@ -88,6 +88,17 @@ static void rank_now(bool deep)
 	rank_for(deep, RANK_WINDOW / 5);
 }
 
+/* The one expected runs without pause, but on a machine full of tests it may not get a
+ * CPU in one window. */
+static void rank_until(bool deep, pid_t first)
+{
+	for (int i = 0; i < 10; i++) {
+		rank_now(deep);
+		if (ranked.n > 0 && ranked.tasks[0].tid == first && ranked.tasks[0].cpu_pm > 0)
+			return;
+	}
+}
+
 static int cleanup(void **state)
 {
 	(void)unlinkat(d, "tasks", 0);
@@ -126,7 +137,7 @@ static void keep(void **state)
 	put_tasks("cgroup.threads", p, 2);      /* v2's name of the file */
 	globs.n = 1;
 	strcpy(globs.text[0], "postg*");
-	rank_now(false);
+	rank_until(false, p[0]);
 	assert_int_equal(ranked.n, 2);
 	assert_int_equal(ranked.tasks[0].pid, p[0]);
 	assert_true(ranked.tasks[0].keep);
@@ -167,7 +178,7 @@ static void children_of_the_cgroup(void **state)
 	assert_int_equal(root_replace_file(d, "sub/tasks", text, strlen(text), 0644), 0);
 	rank_now(false);
 	assert_int_equal(ranked.n, 1);
-	rank_now(true);
+	rank_until(true, p[1]);
 	assert_int_equal(ranked.n, 2);
 	assert_int_equal(ranked.tasks[0].pid, p[1]);
 	end(p[0]);
@@ -198,7 +209,7 @@ static void threads(void **state)
 	put_tasks("tasks", p, 2);
 	globs.n = 1;
 	strcpy(globs.text[0], "worker");
-	rank_now(false);
+	rank_until(false, p[1]);
 	assert_int_equal(ranked.n, 2);
 	assert_int_equal(ranked.tasks[0].tid, p[1]);
 	assert_int_equal(ranked.tasks[0].pid, p[0]);
