@@ -78,7 +78,7 @@ int act_arm(struct act *a);
 void act_carry_out(struct act *a, const struct action *action, const struct task_ref *tasks,
 		   const struct group_info *group, struct result *ret);
 
-/* Re-reads every squeezed value, about 2 µs each plus open; the guard calls it
+/* Re-reads every squeezed value, about 6 µs each; the guard calls it
  * twice a second while something is squeezed. Returns how many were found not to
  * be ours (≤ max; the rest are found next time). One that is neither ours nor the
  * original is the journal's new original before this returns. To insist, carry the
