@@ -11,7 +11,7 @@ import time
 import pytest
 
 from lab import TOOLS
-from labtree import Layout, Missing, Tree, read, write
+from labtree import Layout, Missing, Tree, ordinary, read, write
 
 SENSE, HOG = f"{TOOLS}/sense", f"{TOOLS}/hog"
 TICK = 0.1
@@ -228,7 +228,9 @@ def test_cgroups_that_come_and_go_in_masses(tree):
 @needs_root
 def test_hostile_names(tree):
     base = tree.group("names")
-    made = [f"{base.cpu}/{n}" for n in ("new\nline", "esc\x1b[31m", "q\"uo'te\\", "ü" * 120)]
+    with pytest.raises(OSError):                # the kernel makes no such name, whoever asks
+        os.mkdir(f"{base.cpu}/new\nline")
+    made = [f"{base.cpu}/{n}" for n in ("esc\x1b[31m", "q\"uo'te\\", "ü" * 120)]
     for d in made:
         os.mkdir(d)
     deep = base.cpu
@@ -236,9 +238,13 @@ def test_hostile_names(tree):
         deep += "/" + "深" * 80
         os.mkdir(deep)
         made.append(deep)
+    def into(where):
+        ordinary()
+        write(where + "/cgroup.procs", os.getpid())
+
     try:
-        p = subprocess.Popen([HOG, "-n", "1", "-d", "5"], preexec_fn=lambda: write(made[0] + "/cgroup.procs", 0))
-        q = subprocess.Popen([HOG, "-n", "1", "-d", "5"], preexec_fn=lambda: write(deep + "/cgroup.procs", 0))
+        p = subprocess.Popen([HOG, "-n", "1", "-d", "5"], preexec_fn=lambda: into(made[0]))
+        q = subprocess.Popen([HOG, "-n", "1", "-d", "5"], preexec_fn=lambda: into(deep))
         try:
             out = subprocess.run([SENSE, "watch", "1"], stdout=subprocess.PIPE, timeout=20, check=True).stdout
             snaps = [json.loads(s) for s in out.decode("utf-8", "surrogateescape").splitlines()]
