@@ -18,6 +18,7 @@
 #include "base/macro.h"
 #include "sense/cgfile.h"
 
+/* Zero is closed, so that the table costs no memory before it is used. */
 struct file {
 	uint64_t id;
 	int fd;
@@ -37,14 +38,11 @@ struct cpustat *cpustat_new(const struct cgroups *c)
 {
 	struct cpustat *s = calloc(1, sizeof(*s));
 	struct rlimit l;
-	unsigned i;
 
 	if (!s)
 		return NULL;
 	s->cgroups = c;
 	s->v2 = cgroups_mounts(c)->layout == MOUNTS_V2;
-	for (i = 0; i < CGROUPS_MAX; i++)
-		s->files[i].fd = -1;
 	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < CPUSTAT_FDS + 512) {
 		l.rlim_cur = MIN(l.rlim_max, (rlim_t)CPUSTAT_FDS + 512);
 		(void)setrlimit(RLIMIT_NOFILE, &l);
@@ -54,11 +52,11 @@ struct cpustat *cpustat_new(const struct cgroups *c)
 
 static void close_file(struct cpustat *s, struct file *f)
 {
-	if (f->fd >= 0) {
+	if (f->fd > 0) {
 		close(f->fd);
 		s->open--;
 	}
-	*f = (struct file){ .fd = -1 };
+	*f = (struct file){};
 }
 
 struct cpustat *cpustat_free(struct cpustat *s)
@@ -77,8 +75,8 @@ static void open_file(struct cpustat *s, struct file *f, uint64_t id)
 {
 	int fd = cgroups_open_file(s->cgroups, id, CGROUPS_TREE_CPUACCT, s->v2 ? "cpu.stat" : "cpuacct.usage");
 
-	*f = (struct file){ .id = id, .fd = fd < 0 ? -1 : fd };        /* what failed is not tried again */
-	if (fd < 0)
+	*f = (struct file){ .id = id, .fd = MAX(fd, 0) };        /* what failed is not tried again */
+	if (fd <= 0)
 		return;
 	s->open++;
 }
@@ -117,28 +115,28 @@ void cpustat_read(struct cpustat *s, struct gather *g)
 		struct file *f = &s->files[i];
 
 		info = cgroups_at(s->cgroups, i);
-		if (f->fd >= 0 && (!info || info->id != f->id))
+		if (f->fd > 0 && (!info || info->id != f->id))
 			close_file(s, f);
 		if (info && f->id != info->id && s->open < CPUSTAT_FDS && opened < CPUSTAT_OPEN) {
 			open_file(s, f, info->id);
 			opened++;
 		}
-		if (f->fd >= 0)
+		if (f->fd > 0)
 			read_file(s, f);
 	}
 	for (i = 0; g && i < CGROUPS_MAX; i++) {
 		info = cgroups_at(s->cgroups, i);
-		if (!info || s->files[i].fd < 0 || s->files[i].grown_us <= 0)
+		if (!info || s->files[i].fd <= 0 || s->files[i].grown_us <= 0)
 			continue;
 		gather_add_run(g, info->id, (uint64_t)s->files[i].grown_us);
 	}
 	for (i = 0; g && i < CGROUPS_MAX; i++) {
 		info = cgroups_at(s->cgroups, i);
-		if (!info || s->files[i].fd < 0)
+		if (!info || s->files[i].fd <= 0)
 			continue;
 		grown = s->files[i].grown_us;
 		parent = grown > 0 ? cgroups_index(s->cgroups, info->parent) : -1;
-		if (parent >= 0 && s->files[parent].fd >= 0)
+		if (parent >= 0 && s->files[parent].fd > 0)
 			gather_take_run(g, info->parent, (uint64_t)grown);
 	}
 }

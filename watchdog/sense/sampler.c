@@ -41,7 +41,7 @@ struct sampler {
 	struct machine *machine;
 	struct cgroups *cgroups;
 	struct probe *probe;
-	struct cpustat *cpustat;                /* where there is no probe */
+	struct cpustat *cpustat;                /* where there is no probe, or it is not attached */
 	struct closely *closely;
 	struct gather *gather;
 	struct canary *canary;
@@ -130,11 +130,8 @@ static int open_probe(struct sampler *s, const char *root)
 		if (r > 0)
 			miss(s, &m);
 	}
-	if (!s->probe) {
-		s->cpustat = cpustat_new(s->cgroups);
-		return s->cpustat ? 0 : -ENOMEM;
-	}
-	return 0;
+	s->cpustat = cpustat_new(s->cgroups);
+	return s->cpustat ? 0 : -ENOMEM;
 }
 
 static void find_missing(struct sampler *s)
@@ -202,7 +199,7 @@ static void prime(struct sampler *s)
 	closely_prime(s->closely);
 	if (s->probe && probe_attached(s->probe))
 		probe_read(s->probe, NULL, NULL);
-	if (s->cpustat && (s->wants & SENSE_PROBE))
+	else if (s->wants & SENSE_PROBE)
 		cpustat_read(s->cpustat, NULL);
 	s->last = boottime();
 }
@@ -259,7 +256,7 @@ int sampler_want(struct sampler *s, unsigned wants)
 			probe_detach(s->probe);
 	}
 	if (r < 0)
-		miss_text(s, "probe-attach", "the BPF probe is loaded but could not be attached; figures of cgroups are missing",
+		miss_text(s, "probe-attach", "the BPF probe is loaded but could not be attached; using cpu.stat instead, which shows who runs but not who waits",
 			  "see the kernel's log; reprieve tries again with the next alarm");
 	if (more)
 		prime(s);
@@ -349,7 +346,7 @@ int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret)
 	if (s->probe && probe_attached(s->probe)) {
 		ret->source = GROUP_SOURCE_BPF;
 		probe_read(s->probe, visit, s);
-	} else if (s->cpustat) {
+	} else {
 		ret->source = GROUP_SOURCE_CPUSTAT;
 		cpustat_read(s->cpustat, s->gather);
 	}
