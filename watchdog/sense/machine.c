@@ -349,7 +349,7 @@ void machine_prime(struct machine *m)
 static void read_totals(struct machine *m, struct machine_sample *s)
 {
 	const struct machine_stat last = m->last;
-	struct machine_stat now;
+	struct machine_stat now = {};
 	uint64_t all;
 
 	if (read_stat(m, &now) < 0)

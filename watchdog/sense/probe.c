@@ -165,7 +165,7 @@ struct probe *probe_close(struct probe *p)
 
 static int take_over(struct probe *p, struct bpf_object *object, struct bpf_map *slots, struct bpf_map *control)
 {
-	void *m;
+	void *m = NULL;
 	int r;
 
 	r = keep_fd(bpf_program__fd(bpf_object__find_program_by_name(object, "probe_switch")));
@@ -201,7 +201,7 @@ static int load(const struct probe_config *config, struct probe *p)
 	struct bpf_object *object;
 	int r;
 
-	object = bpf_object__open_mem(probe_object, (size_t)(probe_object_end - probe_object),
+	object = bpf_object__open_mem(probe_object, (uintptr_t)probe_object_end - (uintptr_t)probe_object,
 				      &(struct bpf_object_open_opts){ .sz = sizeof(struct bpf_object_open_opts), .object_name = "reprieve" });
 	if (!object)
 		return -errno;
