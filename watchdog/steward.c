@@ -477,7 +477,7 @@ int main(int argc, char **argv)
 		case 'f': fd = (int)strtol(optarg, NULL, 10); break;
 		case 'r': restore = true; break;
 		case 'v': config.level = LOG_DEBUG; break;
-		case 'V': return puts("reprieve-steward " VERSION), 0;
+		case 'V': return printf("reprieve-steward " VERSION " (%s)\n", names_library()), 0;
 		case 'h': return usage(stdout, 0);
 		default:  return usage(stderr, 64);
 		}

@@ -342,7 +342,7 @@ int lifeline_undo(struct lifeline *l, const char *unit, int32_t *ret_now)
 		(void)rmdir(dir);               /* stays where it holds anything else */
 	}
 	*ret_now = was.before;
-	return forget(l, find(l, was.unit));
+	return forget(l, c);
 }
 
 int lifeline_undo_all(struct lifeline *l)
