@@ -132,6 +132,9 @@ void check_before(struct sim *s, const struct event *ev)
 
 		if (as == IMPORTANCE_NONE)
 			continue;
+		/* Much of almost nothing is no harm. */
+		if (MAX((int64_t) snap->groups[i].wait_us, snap->groups[i].psi_some_us) * 12 < (int64_t) snap->window)
+			continue;
 		worst = MAX(worst, slowdown(snap, &snap->groups[i]));
 		if (as == IMPORTANCE_LOGIN) {
 			way = MAX(way, slowdown(snap, &snap->groups[i]));
@@ -165,6 +168,10 @@ static void check_target(struct sim *s, const struct action *a, int at)
 		check_fail(s, "%s %ld on the protected %s", verb, (long) a->value, n->info.path);
 	if (!on_tasks && shelters(s, at))
 		check_fail(s, "%s on %s, above something protected", verb, n->info.path);
+	if (on_tasks && a->verb != VERB_TASKS_OTHER && protected_as(s, n, false) == IMPORTANCE_SYSTEM)
+		check_fail(s, "%s in %s, which is protected as a part of the system", verb, n->info.path);
+	if (on_tasks && n->run < 0.05 * s->m.ncpu * s->m.window && n->rt < 1)
+		check_fail(s, "%s in %s, which uses only %.1f %% of the machine", verb, n->info.path, n->run / s->m.ncpu / s->m.window * 100);
 	if (on_tasks && a->n_tasks == 0)
 		check_fail(s, "%s on %s without a task", verb, n->info.path);
 	if (a->verb == VERB_QUOTA && (a->value < 1000 || a->value2 < 1000 || a->value2 > 1000000))

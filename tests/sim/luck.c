@@ -116,6 +116,9 @@ void sim_random(struct sim *s, double hours, bool dense)
 				      .vanish = 2000, .drift = 2000, .gap = 100, .operator_ = 300, .reload = 200 };
 	load_policies(&s->set, &s->dice);
 	s->m.weight_works = dice_chance(&s->dice, 5000) ? 1 : dice_unit(&s->dice);
+	s->m.jitter = dice_chance(&s->dice, 5000) ? 0 : (double) dice_range(&s->dice, 500, 12000);
+	if (dice_chance(&s->dice, 2500))        /* a guest under emulation */
+		s->m.quota_lag = (double) dice_range(&s->dice, 8, 900) * 1000;
 	s->m.v1 = dice_chance(&s->dice, 3000);
 	if (dice_chance(&s->dice, 1500))
 		s->m.source = GROUP_SOURCE_CPUSTAT;

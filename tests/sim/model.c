@@ -8,8 +8,9 @@
  * CPU on 2 CPUs takes 11 s; at weight 1, or with 1 % each, 0.35 s). What a task waits
  * follows from the rate at which it would be served while it is runnable (`pot`).
  *
- * What is modelled beside it: a quota bites about 8 ms after it is written and each
- * write refills it; weights that hardly work (v1 files on 6.18); tasks of SCHED_IDLE
+ * What is modelled beside it: a quota bites 8 ms after it is written, on a slow guest
+ * up to a second, and each write refills it; small services wait a few ms for almost
+ * nothing now and then; weights that hardly work (v1 files on 6.18); tasks of SCHED_IDLE
  * and of real-time classes; no cpu controller at a level, so that tasks compete there
  * one by one; stolen and interrupt time, which leaves less for everybody. */
 #include "sim.h"
@@ -18,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUOTA_LAG 8000          /* µs from the write until the group stands */
 #define IDLE_WEIGHT 0.3
 #define CANARY_CPU 5000
 #define CANARY_EVERY USEC_PER_SEC
@@ -36,6 +36,7 @@ void machine_init(struct machine *m, uint64_t seed)
 	m->pressure = PRESSURE_PSI;
 	m->ncpu = 2;
 	m->wait_noise = 0.02;
+	m->quota_lag = 8000;
 }
 
 int machine_add_node(struct machine *m, int parent, const char *name, usec_t now)
@@ -191,12 +192,12 @@ static void set_demand(struct machine *m, struct set *s, usec_t now, double wind
 
 static double quota_cap(const struct machine *m, const struct node *n, usec_t now, double window)
 {
-	double rate, before = QUOTA_LAG;
+	double rate, before = m->quota_lag;
 
 	if (n->quota < 0)
 		return INFINITY;
 	rate = (double) n->quota / (double) n->period;
-	if (n->quota_written + (usec_t) window + QUOTA_LAG < now || n->quota_written == 0)
+	if (n->quota_written + (usec_t) (window + m->quota_lag) < now || n->quota_written == 0)
 		return rate * window;
 	if (n->quota_written > now - (usec_t) window)
 		before += (double) (n->quota_written - (now - (usec_t) window));
@@ -264,8 +265,13 @@ static void set_outcome(struct machine *m, struct set *s, double window)
 	m->nodes[s->node].stall += s->wait;
 	s->wait *= 1 - lowered_part(s);         /* the probe does not count SCHED_IDLE tasks as waiting, PSI does */
 	s->wait += s->run * m->wait_noise * dice_unit(&m->dice) * 2;
-	if (s->kind == SET_SERVICE)
+	if (s->kind == SET_SERVICE) {
+		double late = dice_unit(&m->dice);
+
 		s->backlog -= (int64_t) s->run;
+		if (m->busy)
+			s->wait += m->jitter * late * late * late;
+	}
 	m->total_run += s->run;
 	if (m->nodes[s->node].useful || s->kind == SET_API)
 		m->useful_run += s->run;

@@ -96,7 +96,8 @@ struct machine {
 	struct dice dice;
 	int ncpu, n_nodes, n_sets;
 	double weight_works;            /* 1: weights do as on v2; 0: as if they were not there */
-	double wait_noise;
+	double wait_noise, jitter;      /* jitter: µs that a small service may wait in a window, for nobody's fault */
+	double quota_lag;               /* µs from the write of a quota until the group stands */
 	bool v1;
 	enum group_source source;
 	enum pressure_source pressure;

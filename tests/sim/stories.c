@@ -69,6 +69,8 @@ static double relieved_after(struct sim *s, double most, usec_t within, double *
 	return -1;
 }
 
+static double quota_lag = 8000, jitter;
+
 static bool relieved(struct story *st, enum mode mode, enum episode_kind kind, double weight_works, usec_t within)
 {
 	double worst_login = 0, needs = mode == MODE_RESCUE ? 5500000 : 3 * 350000;
@@ -79,6 +81,8 @@ static bool relieved(struct story *st, enum mode mode, enum episode_kind kind, d
 		double after;
 
 		s->m.weight_works = weight_works;
+		s->m.quota_lag = quota_lag;
+		s->m.jitter = jitter;
 		for (int i = 0; i < s->set.n_policies; i++)     /* with the lifeline there would be little harm */
 			s->set.policies[i].weight = -1;
 		sim_begin(s);
@@ -117,6 +121,18 @@ RELIEVED(inside_rescue, MODE_RESCUE, EPISODE_INSIDE, 1, 40 * SEC)
 RELIEVED(churn_enforce, MODE_ENFORCE, EPISODE_CHURN, 1, 5 * SEC)
 RELIEVED(churn_rescue, MODE_RESCUE, EPISODE_CHURN, 1, 32 * SEC)
 
+static bool slow_guest(struct story *st)
+{
+	bool ok;
+
+	quota_lag = 700000;
+	jitter = 8000;
+	ok = relieved(st, MODE_ENFORCE, EPISODE_SIBLINGS, 1, 8 * SEC) && relieved(st, MODE_RESCUE, EPISODE_SIBLINGS, 0, 40 * SEC);
+	quota_lag = 8000;
+	jitter = 0;
+	return ok;
+}
+
 /* Nothing may be squeezed while this load runs. */
 static bool left_alone(struct story *st, enum episode_kind kind, bool any_mode)
 {
@@ -126,6 +142,25 @@ static bool left_alone(struct story *st, enum episode_kind kind, bool any_mode)
 
 			sim_begin(s);
 			sim_run(s, s->start + 700 * SEC);
+			if (!ran_well(st))
+				return false;
+			if (s->n_squeezes)
+				return wrong(st, "seed %lu in %s: %lu squeezes", (unsigned long) seed, mode_to_string((enum mode) mode), (unsigned long) s->n_squeezes);
+			st->s = sim_free(s);
+		}
+	return true;
+}
+
+/* A build while small services wait a few ms for next to nothing, as on a slow guest. */
+static bool noise_alone(struct story *st)
+{
+	for (int mode = MODE_RESCUE; mode < _MODE_MAX; mode++)
+		for (uint64_t seed = 1; seed <= (st->quick ? 1 : 6); seed++) {
+			struct sim *s = machine(st, seed, 2, (enum mode) mode, seed % 2 ? EPISODE_LOGROTATE : EPISODE_BUILD, 300 * SEC);
+
+			s->m.jitter = 12000;
+			sim_begin(s);
+			sim_run(s, s->start + 400 * SEC);
 			if (!ran_well(st))
 				return false;
 			if (s->n_squeezes)
@@ -311,6 +346,8 @@ static const struct { const char *name; bool (*run)(struct story *); const char 
 	{ "backup-alone", backup_alone, "a backup is left alone" },
 	{ "apt-alone", apt_alone, "a package upgrade is left alone" },
 	{ "logrotate-alone", logrotate_alone, "log rotation is left alone" },
+	{ "noise-alone", noise_alone, "small services that wait for next to nothing are no harm" },
+	{ "slow-guest", slow_guest, "a guest on which a quota takes most of a second to bite: relieved, and not undone as without effect" },
 	{ "big-hog-alone", big_hog_alone, "one cgroup of many hogs that harms nobody is left alone" },
 	{ "steal-alone", steal_alone, "stolen CPU time leads to no squeeze" },
 	{ "irq-alone", irq_alone, "a softirq storm leads to no squeeze" },
