@@ -163,8 +163,10 @@ void engine_reason(struct engine *e, struct reason *r, enum why why, uint32_t po
 	if (target != GROUP_NONE) {
 		r->candidates[0].group = target;
 		for (i = 0; i < h->n_suspects; i++)
-			if (h->suspects[i].id == target && h->total > 0)
+			if (h->suspects[i].id == target && h->total > 0) {
 				r->candidates[0].blame = (permyriad_t)(h->suspects[i].blame * PERMYRIAD_FULL / h->total);
+				break;
+			}
 		r->n_candidates = 1;
 	}
 	for (i = 0; i < h->n_suspects && r->n_candidates < MAX_CANDIDATES && h->total > 0; i++)

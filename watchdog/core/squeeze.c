@@ -159,7 +159,7 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 	for (i = 0; i < h->n_suspects; i++) {
 		const struct suspect *x = &h->suspects[i];
 		const struct group *u = x->slot >= 0 ? &e->groups.slot[x->slot] : NULL;
-		struct squeeze *s = u ? squeeze_find(e, x->id) : NULL;
+		struct squeeze *s = u && u->pinned ? squeeze_find(e, x->id) : NULL;
 
 		fits[i] = 0;
 		if (x->blame == 0)
