@@ -13,6 +13,7 @@
 
 #include "conf/format.h"
 #include "core/explain.h"
+#include "ctl/recorder.h"
 #include "sim.h"
 
 static void note(struct sim *s, uint64_t v)
@@ -87,6 +88,8 @@ void sim_step(struct sim *s, struct event *ev)
 		check_fail(s, "engine_step refused a good event of type %d: %s", ev->type, strerror(-r));
 		return;
 	}
+	if (s->recorder)
+		recorder_event(s->recorder, s->e, ev, &s->acts);
 	s->steps++;
 	note(s, ev->type);
 	for (uint32_t i = 0; i < s->acts.n; i++) {

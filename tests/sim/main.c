@@ -9,13 +9,18 @@
  *
  * --life mixes calm and alarm as in life, --dense has an episode every few minutes (see
  * load.c); without either, every other seed is dense. Every 8th of both is run twice
- * and must do the same, and its record must replay to the same actions. */
+ * and must do the same, and its record must replay to the same actions, and so must
+ * those that the guard's own recorder makes of it. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "conf/format.h"
+#include "ctl/recorder.h"
 #include "ctl/replay.h"
 #include "sim.h"
 
@@ -57,6 +62,41 @@ static int replay_memory(const struct memory *m, struct replay_result *ret)
 	replay_end(r, ret);
 	(void) replay_free(r);
 	return k;
+}
+
+/* The guard's own recorder over the same run: each record it kept begins in mid-life, at a
+ * calm moment, and must replay as well. */
+static void check_recorder(uint64_t seed, double hours, bool dense, char failed[static 400])
+{
+	char dir[] = "/tmp/reprieve-sim-XXXXXX", path[64];
+	struct sim *s = sim_new(seed, 0);
+	int fd;
+
+	if (!mkdtemp(dir) || (fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0 || recorder_new(&s->recorder, fd, 1 << 28) < 0)
+		abort();
+	sim_random(s, hours, dense);
+	sim_run(s, s->end);
+	s->recorder = recorder_free(s->recorder);
+	for (unsigned i = 1; i < 1000; i++) {
+		struct replay_result result;
+		struct replay *r;
+		FILE *f;
+
+		(void) snprintf(path, sizeof(path), "%s/flight-%u.trace", dir, i);
+		if (!(f = fopen(path, "re")))
+			continue;
+		r = replay_new(NULL, NULL, NULL);
+		if (!failed[0] && replay_file(r, f, &result) != 0)
+			(void) snprintf(failed, 400, "flight-%u.trace does not replay: line %u: %.300s", i, result.line, result.what);
+		(void) replay_free(r);
+		(void) fclose(f);
+		if (failed[0])
+			return;                 /* kept, to be looked at */
+		(void) unlink(path);
+	}
+	(void) close(fd);
+	(void) rmdir(dir);
+	(void) sim_free(s);
 }
 
 static uint64_t run_seed(uint64_t seed, double hours, bool dense, FILE *log, struct memory *record, struct totals *t, char failed[static 400])
@@ -116,6 +156,8 @@ static bool one(uint64_t seed, double hours, bool dense, bool twice, bool quiet,
 			(void) snprintf(failed, sizeof(failed), "a second run of the same seed did something else");
 		else if (replay_memory(&record, &result) != 0)
 			(void) snprintf(failed, sizeof(failed), "its record does not replay: line %u: %.300s", result.line, result.what);
+		if (!failed[0])
+			check_recorder(seed, hours, dense, failed);
 		t->replayed++;
 	}
 	if (!failed[0])

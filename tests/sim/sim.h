@@ -248,6 +248,7 @@ struct sim {
 	uint64_t steps, n_actions, n_squeezes, ticks, alarm_ticks;
 	struct trace_out *record;       /* NULL: none */
 	bool recording;
+	struct recorder *recorder;      /* the guard's own, NULL: none */
 	FILE *log;                      /* explain lines; NULL: none */
 	void (*on_action)(struct sim *s, const struct action *a);
 	void *userdata;
