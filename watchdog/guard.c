@@ -308,7 +308,8 @@ static int wire_up(struct guard *g)
 	if (g->settings.recorder_bytes > 0 && recorder_new(&g->recorder, g->rundir_fd, g->settings.recorder_bytes) < 0)
 		facts_set(&g->driver.facts, "flight recorder", false, "the record cannot be written; incidents cannot be replayed", "make room in the run directory");
 	config = (struct driver_config){ .loop = &g->loop, .act = g->act, .helpers = &g->helpers, .recorder = g->recorder, .set = &g->sets[g->set],
-					 .seed = (uint32_t)getpid(), .systemd = systemd };
+					 .seed = (uint32_t)getpid(), .systemd = systemd,
+					 .service = systemd && service };
 	struct facts kept = g->driver.facts;
 
 	r = driver_init(&g->driver, &config);
@@ -376,6 +377,7 @@ static void take_down(struct guard *g)
 
 static int restore_only(const struct options *o)
 {
+	_cleanup_(cleanup_close) int fd = open(o->rundir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	unsigned n = 0;
 	int r = act_restore_journal(o->rundir, say, NULL, &n);
 
@@ -383,6 +385,8 @@ static int restore_only(const struct options *o)
 		fprintf(stderr, "reprieved: a guard is running; `reprieve release --all` puts everything back\n");
 		return EXIT_FAILURE;
 	}
+	if (fd >= 0 && rt_restore(fd) < 0)
+		fprintf(stderr, "reprieved: the real-time budget of our cgroup could not be put back\n");
 	if (r < 0) {
 		fprintf(stderr, "reprieved: not everything could be put back: %s; its records stay in %s/journal\n", strerror(-r), o->rundir);
 		return EXIT_FAILURE;
