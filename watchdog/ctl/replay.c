@@ -250,6 +250,17 @@ static int on_init(struct replay *r, const struct trace_item *item)
 	return 0;
 }
 
+/* The endpoint of the same name among the other policies; -1: there is none. */
+static int16_t other_endpoint(const struct replay *r, int16_t policy)
+{
+	if (policy < 0 || policy >= r->policies.n_policies)
+		return -1;
+	for (uint16_t i = 0; i < r->set.n_policies; i++)
+		if (r->set.policies[i].kind == POLICY_ENDPOINT && str_equal(r->set.policies[i].name, r->policies.policies[policy].name))
+			return (int16_t)i;
+	return -1;
+}
+
 static int on_event(struct replay *r, struct trace_item *item)
 {
 	struct event *e = &item->event;
@@ -293,6 +304,11 @@ static int on_event(struct replay *r, struct trace_item *item)
 	}
 	if (r->other && e->type == EVENT_TIMEOUT)
 		return 0;
+	if (r->other && e->type == EVENT_ENDPOINT) {
+		e->endpoint.policy = other_endpoint(r, e->endpoint.policy);
+		if (e->endpoint.policy < 0)
+			return 0;
+	}
 	k = step(r, e);
 	if (k == 0 && (r->other || !r->begun)) {
 		k = answer_all(r);
