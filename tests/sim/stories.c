@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/policies.h"
 #include "sim.h"
 
 #define SEC USEC_PER_SEC
@@ -30,11 +31,31 @@ static bool wrong(struct story *st, const char *format, ...)
 	return false;
 }
 
+/* The policies that are installed; read from the source tree. NULL: those of load.c. */
+static const struct policy_set *installed;
+
+static bool with_installed(struct story *st, bool (*run)(struct story *))
+{
+	static struct policy_set set;
+	struct conf *c = conf_new();
+	bool ok = c && conf_load_path(c, "policies", NULL, &set) == 0;
+
+	(void) conf_free(c);
+	if (!ok)
+		return wrong(st, "./policies cannot be read; run this in the source tree");
+	installed = &set;
+	ok = run(st);
+	installed = NULL;
+	return ok;
+}
+
 /* A machine of this many CPUs on which one thing happens, 60 s after it has begun. */
 static struct sim *machine(struct story *st, uint64_t seed, int ncpu, enum mode mode, enum episode_kind kind, usec_t lasts)
 {
 	struct sim *s = st->s = sim_new(seed, ncpu);
 
+	if (installed)
+		s->set = *installed;
 	s->set.settings.mode = mode;
 	for (int i = 1; i < s->m.n_nodes; i++) {
 		s->m.nodes[i].ctl = s->m.nodes[i].children_ctl = true;
@@ -182,6 +203,19 @@ LEFT_ALONE(irq_alone, EPISODE_IRQ)
 LEFT_ALONE(blocked_alone, EPISODE_BLOCKED)
 LEFT_ALONE(kthread_alone, EPISODE_KTHREAD)
 LEFT_ALONE(own_limit_alone, EPISODE_OWN_LIMIT)
+
+static bool installed_relieve(struct story *st)
+{
+	return siblings_enforce(st) && siblings_rescue_no_weights(st) && inside_enforce(st) && churn_rescue(st);
+}
+
+static bool installed_alone(struct story *st)
+{
+	return build_alone(st) && backup_alone(st) && peak_alone(st) && noise_alone(st) && steal_alone(st);
+}
+
+static bool installed_relieves(struct story *st) { return with_installed(st, installed_relieve); }
+static bool installed_leaves_alone(struct story *st) { return with_installed(st, installed_alone); }
 
 /* ---- who is named ---- */
 static uint64_t first_named;
@@ -354,6 +388,8 @@ static const struct { const char *name; bool (*run)(struct story *); const char 
 	{ "blocked-alone", blocked_alone, "tasks in D state lead to no squeeze" },
 	{ "kthread-alone", kthread_alone, "kernel threads lead to no squeeze" },
 	{ "own-limit-alone", own_limit_alone, "a victim of its own limit leads to no squeeze" },
+	{ "installed-relieve", installed_relieves, "the installed policies relieve the same runaways" },
+	{ "installed-alone", installed_leaves_alone, "... and leave the same loads alone" },
 	{ "attribution", attribution, "the right one of 200 cgroups is named first in 99 of 100" },
 	{ "steady", steady, "ten minutes of steady overload without oscillation" },
 	{ "found-seeds", found_seeds, "seeds that once broke a law" },
