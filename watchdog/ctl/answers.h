@@ -27,6 +27,7 @@ struct lifeline_row {
 	int32_t before, after;          /* weight on the v2 scale; before -1: unknown yet */
 	bool by_systemd;
 	bool failed;
+	uint64_t asked;                 /* id of the newest request to the steward */
 };
 
 /* Everything about the guard that the engine does not know. */

@@ -17,6 +17,9 @@
 #include "ctl/driver.h"
 #include "sys/log.h"
 
+#define OWN_WEIGHT      2000    /* of the guard's unit, on the v2 scale; a quarter for the helpers' */
+#define WEIGHT_DEFAULT  100
+
 static int on_tick(struct loop *l, struct loop_timer *t, void *data);
 static int on_deadline(struct loop *l, struct loop_timer *t, void *data);
 
@@ -60,14 +63,14 @@ static void say(struct driver *d, const struct action *a)
 	log_write(level, NULL, "%s", line);
 }
 
-static void lifeline_row(struct driver *d, const struct action *a, const char *unit, int32_t before, int32_t after, bool by_systemd, bool failed)
+static void lifeline_row(struct driver *d, uint64_t group, uint64_t asked, const char *unit, int32_t before, int32_t after, bool by_systemd, bool failed)
 {
 	struct lifeline_row *row = NULL;
 
 	for (uint32_t i = 0; i < d->facts.n_lifeline; i++)
-		if (d->facts.lifeline[i].group == a->group)
+		if (d->facts.lifeline[i].group == group || strcmp(d->facts.lifeline[i].unit, unit) == 0)
 			row = &d->facts.lifeline[i];
-	if (a->value < 0) {                     /* put back: the row goes */
+	if (after < 0) {                        /* put back: the row goes */
 		if (row != NULL && !failed)
 			*row = d->facts.lifeline[--d->facts.n_lifeline];
 		return;
@@ -78,7 +81,8 @@ static void lifeline_row(struct driver *d, const struct action *a, const char *u
 		row = &d->facts.lifeline[d->facts.n_lifeline++];
 		*row = (struct lifeline_row){ .before = before };
 	}
-	row->group = a->group;
+	row->group = group;
+	row->asked = asked;
 	str_copy(row->unit, sizeof(row->unit), unit);
 	if (before >= 0)
 		row->before = before;
@@ -87,24 +91,89 @@ static void lifeline_row(struct driver *d, const struct action *a, const char *u
 	row->failed = failed;
 }
 
+static int ask_lifeline(struct driver *d, uint64_t id, const char *path, int32_t weight)
+{
+	char unit[TALK_UNIT_MAX];
+	int r = talk_unit_of_path(path, unit, sizeof(unit));
+
+	if (r < 0)
+		return r;
+	talk_ask_lifeline(&d->helpers->out, id, unit, weight);
+	return helpers_ask(d->helpers, ROLE_STEWARD);
+}
+
 static void carry_lifeline(struct driver *d, const struct action *a, const struct group_info *g)
 {
 	struct result r = { .action = a->id, .status = RESULT_FAILED, .error = ENOTCONN };
 	char unit[TALK_UNIT_MAX];
 
 	if (d->systemd && g != NULL && talk_unit_of_path(g->path, unit, sizeof(unit)) == 0) {
-		talk_ask_lifeline(&d->helpers->out, a->id, unit, (int32_t)a->value);
-		if (helpers_ask(d->helpers, ROLE_STEWARD) == 0) {
-			lifeline_row(d, a, g->path, g->weight, (int32_t)a->value, true, false);
+		bool asked = ask_lifeline(d, a->id, g->path, (int32_t)a->value) == 0;
+
+		/* Without a steward the row waits for one: on_hello() asks for all rows. */
+		lifeline_row(d, a->group, a->id, g->path, g->weight, (int32_t)a->value, true, !asked);
+		if (asked)
 			return;
-		}
+		r = (struct result){ .action = a->id, .status = RESULT_DONE, .value = a->value };
 	} else if (d->act != NULL) {
 		int32_t before = g ? g->weight : -1;
 
 		act_carry_out(d->act, a, NULL, g, &r);
-		lifeline_row(d, a, g ? g->path : "", before, (int32_t)a->value, false, r.status != RESULT_DONE);
+		lifeline_row(d, a->group, a->id, g ? g->path : "", before, (int32_t)a->value, false, r.status != RESULT_DONE);
 	}
 	push_result(d, &r);
+}
+
+/* Our own three units, while we may act: a guard that starves saves nobody. */
+static void own_lifelines(struct driver *d)
+{
+	static const struct { const char *path; int32_t weight; } own[] = {
+		{ "/system.slice/reprieve.service", OWN_WEIGHT },
+		{ "/system.slice/reprieve-steward.service", OWN_WEIGHT / 4 },
+		{ "/system.slice/reprieve-courier.service", OWN_WEIGHT / 4 },
+	};
+	bool want = d->set->settings.mode != MODE_OBSERVE;
+
+	for (size_t i = 0; d->service && i < ELEMENTSOF(own); i++) {
+		bool asked = false, have = false;
+
+		for (uint32_t k = 0; k < d->facts.n_lifeline; k++)
+			have = have || strcmp(d->facts.lifeline[k].unit, own[i].path) == 0;
+		if (want == have)
+			continue;
+		if (helpers_have(d->helpers, ROLE_STEWARD))
+			asked = ask_lifeline(d, HELPERS_OWN_ID | ++d->own_id, own[i].path, want ? own[i].weight : -1) == 0;
+		lifeline_row(d, GROUP_NONE - 1 - i, HELPERS_OWN_ID | d->own_id, own[i].path, WEIGHT_DEFAULT, want ? own[i].weight : -1, true, want && !asked);
+	}
+}
+
+/* A steward puts all back when it starts: what holds is asked for again. */
+static void lifelines_again(struct driver *d)
+{
+	for (uint32_t i = 0; i < d->facts.n_lifeline; i++) {
+		struct lifeline_row *row = &d->facts.lifeline[i];
+
+		if (!row->by_systemd)
+			continue;
+		row->asked = HELPERS_OWN_ID | ++d->own_id;
+		row->failed = ask_lifeline(d, row->asked, row->unit, row->after) < 0;
+	}
+	own_lifelines(d);
+}
+
+static void lifeline_gone(struct driver *d, uint64_t group)
+{
+	for (uint32_t i = 0; i < d->facts.n_lifeline; i++) {
+		struct lifeline_row *row = &d->facts.lifeline[i];
+
+		if (row->group != group)
+			continue;
+		/* A scope never comes back: the steward need not keep it in mind. */
+		if (row->by_systemd && str_ends(row->unit, ".scope") && helpers_have(d->helpers, ROLE_STEWARD))
+			(void)ask_lifeline(d, HELPERS_OWN_ID | ++d->own_id, row->unit, -1);
+		*row = d->facts.lifeline[--d->facts.n_lifeline];
+		return;
+	}
 }
 
 static void carry_rank(struct driver *d, const struct action *a, const struct group_info *g)
@@ -240,7 +309,7 @@ static void sweep(struct driver *d)
 	d->last_sweep = loop_now(d->loop);
 	if (globs.n == 0)
 		return;
-	talk_ask_find(&d->helpers->out, HELPERS_OWN_ID | d->own_id++, m->layout == MOUNTS_V2 ? "" : "cpu", &globs);
+	talk_ask_find(&d->helpers->out, HELPERS_OWN_ID | ++d->own_id, m->layout == MOUNTS_V2 ? "" : "cpu", &globs);
 	(void)helpers_ask(d->helpers, ROLE_STEWARD);
 }
 
@@ -303,7 +372,7 @@ static void ask_names(struct driver *d)
 		char id[TALK_ID_MAX];
 
 		if (g != NULL && talk_container_of_path(g->path, id) == 0) {
-			talk_ask_name(&d->helpers->out, HELPERS_OWN_ID | d->own_id++, g->id, id);
+			talk_ask_name(&d->helpers->out, HELPERS_OWN_ID | ++d->own_id, g->id, id);
 			if (helpers_ask(d->helpers, ROLE_STEWARD) < 0)
 				return;
 		}
@@ -333,6 +402,7 @@ void driver_on_gone(uint64_t id, void *data)
 
 	d->groups_changed = true;
 	driver_event(d, &e);
+	lifeline_gone(d, id);
 }
 
 static void look_for_drift(struct driver *d)
@@ -392,7 +462,10 @@ static void on_hello(enum protocol_role role, const char *missing, void *data)
 	char text[TALK_TEXT_MAX * 2];
 
 	facts_set(&d->facts, role == ROLE_STEWARD ? "steward" : "courier", true, missing[0] ? str_escape(text, sizeof(text), missing) : "connected", "");
-	if (role == ROLE_STEWARD && d->sampler != NULL)
+	if (role != ROLE_STEWARD)
+		return;
+	lifelines_again(d);
+	if (d->sampler != NULL)
 		sweep(d);
 }
 
@@ -441,9 +514,9 @@ static void on_answer(const struct talk_answer *a, struct wire *w, void *data)
 
 		if (a->status == 0 && talk_get_lifelined(w, &l) == 0)
 			e.result.value = l.after;
-		for (uint32_t i = 0; i < d->facts.n_lifeline && a->status < 0; i++)
-			if (strstr(d->facts.lifeline[i].unit, l.unit) != NULL)
-				d->facts.lifeline[i].failed = true;
+		for (uint32_t i = 0; i < d->facts.n_lifeline; i++)
+			if (d->facts.lifeline[i].by_systemd && d->facts.lifeline[i].asked == a->id)
+				d->facts.lifeline[i].failed = a->status < 0;
 		break;
 	}
 	case PROTOCOL_CHECK: {
@@ -474,7 +547,7 @@ int driver_init(struct driver *d, const struct driver_config *c)
 	if (engine == NULL)
 		return -ENOMEM;
 	*d = (struct driver){ .loop = c->loop, .engine = engine, .act = c->act, .helpers = c->helpers, .recorder = c->recorder, .set = c->set,
-			      .systemd = c->systemd, .tick = LOOP_TIMER_INIT, .deadline = LOOP_TIMER_INIT };
+			      .systemd = c->systemd, .service = c->service, .tick = LOOP_TIMER_INIT, .deadline = LOOP_TIMER_INIT };
 	engine_init(engine, c->set, c->seed);
 	return 0;
 }
@@ -493,6 +566,7 @@ void driver_policies(struct driver *d, const struct policy_set *set)
 	d->set = set;
 	d->facts.n_policies = set->n_policies;
 	driver_event(d, &e);
+	own_lifelines(d);
 	if (d->sampler != NULL) {
 		protect_again(d);
 		sweep(d);

@@ -29,6 +29,7 @@ struct driver {
 	struct why_log why;
 	const struct policy_set *set;
 	bool systemd;                           /* PID 1 is: lifelines go through it */
+	bool service;                           /* and it runs us as reprieve.service */
 	unsigned wants;                         /* enum sense_want in force */
 	usec_t last_tick, last_sweep, last_drift;
 	uint64_t ticks;
@@ -55,7 +56,7 @@ struct driver_config {
 	struct recorder *recorder;
 	const struct policy_set *set;
 	uint32_t seed;
-	bool systemd;
+	bool systemd, service;
 };
 
 /* Before the sampler is made, since its callbacks speak to the engine. */
