@@ -273,7 +273,7 @@ class Api(Load):
 class Postgres(Load):
     """The distribution's cluster; its load is n backends in an endless loop."""
 
-    UNIT = "postgresql@15-main.service"
+    UNIT = "postgresql@%s-main.service" % "".join(os.listdir("/etc/postgresql"))
     CGROUP = f"{SYSTEM}/system-postgresql.slice/{UNIT}"
     LOOP = "DO $$ BEGIN LOOP END LOOP; END $$"
     WORK = "SELECT sum(i) FROM generate_series(1, 400000) i"
@@ -381,7 +381,7 @@ class Logins:
         got = [self.once(cut) for _ in range(n)]
         return sorted(float("inf") if t is None else t for t in got)
 
-    def measure_idle(self, n=5):
+    def measure_idle(self, n=3):
         if self.idle is None:
             self.once(120)  # the first one loads the pages
             times = self.series(n, 120)
@@ -397,11 +397,11 @@ class Logins:
         note(f"login, {what}, no relief: {text} (idle {self.idle:.1f} s)")
         check(took is None, f"{what} does no harm: login {text}, idle {self.idle:.1f} s")
 
-    def show_relief(self, what, n=5):
-        """Call under load: n logins, judged against the idle ones."""
+    def show_relief(self, what, n=3):
+        """Call under load: n logins, judged against the idle ones (a single one as the slowest of many)."""
         times = self.series(n, RELIEF_MAX * self.idle)
         note(f"login, {what}, with reprieve: {seconds(times)} (idle {self.idle:.1f} s)")
-        check(times[n // 2] <= RELIEF * self.idle and times[-1] < float("inf"),
+        check((n == 1 or times[n // 2] <= RELIEF * self.idle) and times[-1] < float("inf"),
               f"{what}: login {seconds(times)}; wanted p50 at most {RELIEF} times "
               f"and the slowest at most {RELIEF_MAX} times {self.idle:.1f} s")
         return times
@@ -491,6 +491,7 @@ class Guard:
     """reprieved under systemd: configure, start, stop, kill, ask."""
 
     UNIT = "reprieve.service"
+    verbose = False
     ETC = "/etc/reprieve"
 
     # The driver stands for people elsewhere: neither culprit nor load here.
@@ -551,13 +552,14 @@ class Guard:
     def running(self, mode="enforce", settings="", policies=None):
         self.configure(mode, settings, policies)
         self.start()
+        failed = True
         try:
             yield self
-        except BaseException:
-            for line in self.log().splitlines():
-                note("log: " + line[:300])
-            raise
+            failed = False
         finally:
+            if failed or self.verbose:
+                for line in self.log(150 if self.verbose else 30).splitlines():
+                    note("log: " + line[:400])
             self.stop()
 
 
@@ -571,6 +573,7 @@ class Context:
         self.logins = Logins()
         self.guard = Guard()
         self.shown = set()  # runaways whose harm was shown
+        self.hogs = None  # the sibling services, started once: a closed hog costs nothing
 
 
 class Test:

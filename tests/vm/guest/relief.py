@@ -47,10 +47,17 @@ URL=http://127.0.0.1:{lib.Api.PORT}/health
 class Watch:
     """A guard in calm, and what the machine looks like then."""
 
-    def __init__(self, c, loads, protected=PROTECTED):
+    def __init__(self, c, loads, protected=PROTECTED, stock=None):
+        self.stock = stock or {}
         self.c, self.guard, self.loads, self.protected = c, c.guard, loads, protected
         self.calm = self.guard.steady()
         self.calm_classes = lib.classes(self.pids())
+
+    def expect(self, path, knob, value):
+        """Somebody set this by his own right: it is the original from now on."""
+        for before in (self.calm, self.stock):
+            if knob in before.get(path, {}):
+                before[path][knob] = value
 
     def pids(self):
         return [p for load in self.loads for p in load.pids()]
@@ -136,20 +143,29 @@ def back(stock, timeout=15):
         raise lib.Failure(f"{e}: {lib.brief(lib.changes(stock, lib.knobs()))}")
 
 
+def hogs(c):
+    """64 services, one hog per CPU in each; they are left closed, not stopped, until power-off."""
+    if c.hogs is None:
+        load = lib.Services("hog")
+        load.start()
+        c.hogs = load
+    harm(c, "siblings", c.hogs, "64 services x 1 hog per CPU")
+    return c.hogs
+
+
 @contextlib.contextmanager
-def squeezed_hogs(c, n=lib.SIBLINGS):
+def squeezed_hogs(c):
     """Hog services, an enforcing guard, and a squeeze that is on."""
-    with lib.Services("hog", n) as load:
-        harm(c, "siblings", load, f"{n} services x 1 hog per CPU")
-        stock = lib.knobs()
-        with c.guard.running(policies={"60-loads": LOADS}):
-            w = Watch(c, [load])
-            with load.opened():
-                w.wait_squeezed()
-                time.sleep(3)
-                yield w, load
-            w.wait_back()
-        back(stock)
+    load = hogs(c)
+    stock = lib.knobs()
+    with c.guard.running(policies={"60-loads": LOADS}):
+        w = Watch(c, [load], stock=stock)
+        with load.opened():
+            w.wait_squeezed()
+            time.sleep(3)
+            yield w, load
+        w.wait_back()
+    back(stock)
 
 
 # Observe: nothing is touched, but the right one is named ----------------------
@@ -182,7 +198,13 @@ def observe(c):
 
 @lib.test(TESTS, 420)
 def siblings(c):
-    runaway(c, "siblings", lib.Services("hog"), "64 services x 1 hog per CPU", ["hog@"], {"60-loads": LOADS})
+    """64 services beside sshd's; kill -9 and systemd's own writes in mid-squeeze."""
+    with squeezed_hogs(c) as (w, load):
+        w.check_spared()
+        w.check_only(["hog@"])
+        c.logins.show_relief("64 services x 1 hog per CPU")
+        w.check_spared()
+        w.check_explained("hog@")
 
 
 @lib.test(TESTS, 420)
@@ -231,7 +253,7 @@ def api(c):
     """The API that runs wild also answers the health check."""
     with lib.Api() as load:
         c.logins.measure_idle()
-        idle = sorted(lib.health(load.PORT, 30) or 30 for _ in range(9))[4]
+        idle = sorted(lib.health(load.PORT, 30) or 30 for _ in range(5))[2]
         with load.opened():
             time.sleep(2)
             alone = sorted(lib.health(load.PORT, 20 * idle) or float("inf") for _ in range(5))[2]
@@ -245,10 +267,10 @@ def api(c):
                 w.wait_squeezed()
                 time.sleep(3)
                 w.check_spared()
-                times = sorted(lib.health(load.PORT, 30) or 30 for _ in range(15))
-                note(f"health check with reprieve: p50 {times[7]:.3f} max {times[-1]:.3f} s")
-                check(times[7] <= max(lib.RELIEF * idle, alone / lib.HARM),
-                      f"health check takes {times[7]:.3f} s; idle {idle:.3f} s, without reprieve {alone:.3f} s")
+                times = sorted(lib.health(load.PORT, 30) or 30 for _ in range(9))
+                note(f"health check with reprieve: p50 {times[4]:.3f} max {times[-1]:.3f} s")
+                check(times[4] <= max(lib.RELIEF * idle, alone / lib.HARM),
+                      f"health check takes {times[4]:.3f} s; idle {idle:.3f} s, without reprieve {alone:.3f} s")
                 c.logins.show_relief("an API that runs wild")
                 w.check_spared()
                 check(alive <= set(load.pids()), "tasks of the API were killed or moved out of its cgroup")
@@ -260,7 +282,7 @@ def postgres(c):
     """48 runaway backends: lowered in place, not one query is lost."""
     with lib.Postgres() as load:
         c.logins.measure_idle()
-        idle = sorted(load.query(60) for _ in range(5))[2]
+        idle = sorted(load.query(60) for _ in range(3))[1]
         harm(c, "postgres", load, "48 runaway SQL backends")
         path = lib.Postgres.CGROUP[len(lib.CGROUP):]
         with c.guard.running():
@@ -271,9 +293,9 @@ def postgres(c):
                 time.sleep(10)
                 w.check_spared()
                 c.logins.show_relief("48 runaway SQL backends")
-                times = sorted(load.query(20 * idle) or float("inf") for _ in range(5))
+                times = sorted(load.query(20 * idle) or float("inf") for _ in range(3))
                 note(f"query: idle {idle:.2f} s, beside 48 runaway backends with reprieve {lib.seconds(times)}")
-                check(times[2] <= lib.HARM * idle, f"a query takes {times[2]:.2f} s, idle {idle:.2f} s")
+                check(times[1] <= lib.HARM * idle, f"a query takes {times[1]:.2f} s, idle {idle:.2f} s")
                 w.check_spared()
                 check(load.backends() == backends, "a backend was killed or moved")
             w.wait_back()
@@ -281,87 +303,65 @@ def postgres(c):
                   "a backend's class is not as before")
 
 
-@lib.test(TESTS)
-def one_backend(c):
-    """One runaway SQL backend harms nobody's login: nothing is limited."""
-    with lib.Postgres(1) as load:
-        c.logins.measure_idle()
-        path = lib.Postgres.CGROUP[len(lib.CGROUP):]
-        with c.guard.running():
-            w = Watch(c, [load], PROTECTED + (path,))
-            with load.opened():
-                backend = load.backends()
-                time.sleep(5)
-                c.logins.show_relief("one runaway SQL backend", 3)
-                w.check_spared()
-                check(load.backends() == backend, "the backend was killed or moved")
-            w.wait_back()
-
-
 # Restore ------------------------------------------------------------------------
 
 
-@lib.test(TESTS, 600)
+@lib.test(TESTS, 420)
 def kill9(c):
     """Killed in mid-squeeze: restored first, relief again, and no residue."""
     with squeezed_hogs(c) as (w, load):
-        for _ in range(3):
+        for _ in range(2):
             w.guard.kill9()
             w.wait_squeezed()
             time.sleep(2)
             w.check_spared()
-        c.logins.show_relief("hogs, after three kill -9", 3)
+        c.logins.show_relief("hogs, after two kill -9")
+        helper = int(lib.systemctl("show", "-P", "MainPID", "reprieve-steward.service"))
+        os.kill(helper, 9)
+        lib.wait_for("the steward to come back and the lifelines with it",
+                     lambda: not lib.changes({lib.SSH[len(lib.CGROUP):]: w.calm[lib.SSH[len(lib.CGROUP):]]}, lib.knobs()), 60)
 
 
 @lib.test(TESTS, 420)
-def kill9_no_restart(c):
-    """Killed and not started again: ExecStopPost alone puts everything back."""
+def restore(c):
+    """Killed and not started again; release --all; stop: each puts all back at once."""
     drop = f"{lib.UNITS}/{lib.Guard.UNIT}.d"
     os.makedirs(drop, exist_ok=True)
     write(drop + "/vm.conf", "[Service]\nRestart=no\n")
     lib.systemctl("daemon-reload")
     try:
-        with lib.Services("hog") as load:
-            c.logins.measure_idle()
-            stock = lib.knobs()
-            with c.guard.running(policies={"60-loads": LOADS}):
-                w = Watch(c, [load])
-                with load.opened():
-                    w.wait_squeezed()
-                    time.sleep(2)
-                    os.kill(w.guard.pid(), 9)
-                    culprits = [p[len(lib.CGROUP):] for p in load.cgroups]
+        load = hogs(c)
+        stock = lib.knobs()
+        with c.guard.running(policies={"60-loads": LOADS}):
+            w = Watch(c, [load])
+            culprits = {p[len(lib.CGROUP):] for p in load.cgroups}
 
-                    def residue():
-                        return [x for x in w.squeezed() if x.split()[0] in culprits]
-                    try:
-                        lib.wait_for("ExecStopPost to restore", lambda: not residue(), 60)
-                    except lib.Failure as e:
-                        raise lib.Failure(f"{e}: {lib.brief(residue())}")
-            back(stock)
+            def residue():
+                return [x for x in w.squeezed() if x.split()[0] in culprits]
+
+            def put_back(what, timeout):
+                try:
+                    lib.wait_for(what + " to put back", lambda: not residue(), timeout)
+                except lib.Failure as e:
+                    raise lib.Failure(f"{e}: {lib.brief(residue())}")
+            with load.opened():
+                w.wait_squeezed()
+                os.kill(w.guard.pid(), 9)
+                put_back("ExecStopPost alone", 60)
+                w.guard.start()
+                w.wait_squeezed()
+                w.guard.stop()
+                put_back("systemctl stop", 1)
+                w.guard.start()
+                w.wait_squeezed()
+                w.guard.ask("release", "--all")
+                put_back("release --all", 10)
+                time.sleep(5)
+                check(not residue(), f"squeezed again after release --all: {lib.brief(residue())}")
+        back(stock)
     finally:
         os.unlink(drop + "/vm.conf")
         lib.systemctl("daemon-reload")
-
-
-@lib.test(TESTS, 420)
-def stop_and_release(c):
-    """release --all and systemctl stop put back what is squeezed, at once."""
-    with squeezed_hogs(c) as (w, load):
-        load.close()
-        w.guard.ask("release", "--all")
-        w.wait_back(10)
-        load.open()
-        w.wait_squeezed(90)
-        stop_began = time.monotonic()
-        w.guard.stop()
-        culprits = {p[len(lib.CGROUP):] for p in load.cgroups}
-        left = [x for x in w.squeezed() if x.split()[0] in culprits]
-        check(not left, f"left after stop: {lib.brief(left)}")
-        note(f"stop in mid-squeeze: {time.monotonic() - stop_began:.1f} s")
-        load.close()
-        w.guard.start()
-        w.calm = w.guard.steady()
 
 
 # systemd, the other writer -------------------------------------------------------
@@ -376,7 +376,7 @@ def again(w, what):
         return len(hit) >= len(culprits) * 3 // 4
     lib.wait_for(f"the squeeze to be on again after {what}", on, 30)
     w.check_spared()
-    w.c.logins.show_relief("hogs, after " + what, 3)
+    w.c.logins.show_relief("hogs, after " + what, 1)
 
 
 @lib.test(TESTS, 600)
@@ -390,22 +390,16 @@ def systemd_writes(c):
         lib.systemctl("restart", "vm-other.service")
         again(w, "another unit's start")
         lib.systemctl("set-property", "--runtime", "hog@1.service", "TasksMax=4000")
-        w.calm["/system.slice/hog@1.service"]["pids.max"] = "4000"
+        w.expect("/system.slice/hog@1.service", "pids.max", "4000")
         again(w, "set-property of another value")
-    lib.systemctl("stop", "vm-other.service")
-    lib.systemctl("revert", "hog@1.service", ok=False)
-
-
-@lib.test(TESTS, 420)
-def set_property_weight(c):
-    """What an operator sets in mid-squeeze is the new original."""
-    with squeezed_hogs(c, 64) as (w, load):
+        # What an operator sets in mid-squeeze is the new original.
         lib.systemctl("set-property", "--runtime", "hog@1.service", "CPUWeight=50")
-        w.calm["/system.slice/hog@1.service"]["cpu.weight"] = "50"
+        w.expect("/system.slice/hog@1.service", "cpu.weight", "50")
         again(w, "set-property CPUWeight=50")
         lib.systemctl("set-property", "--runtime", "hog@2.service", "CPUQuota=150%")
-        w.calm["/system.slice/hog@2.service"]["cpu.max"] = "150000 100000"
+        w.expect("/system.slice/hog@2.service", "cpu.max", "150000 100000")
         again(w, "set-property CPUQuota=150%")
+    lib.systemctl("stop", "vm-other.service")
     lib.systemctl("revert", "hog@1.service", "hog@2.service", ok=False)
 
 
@@ -415,22 +409,21 @@ def set_property_weight(c):
 @lib.test(TESTS, 600)
 def rescue(c):
     """No reprieve.conf: acts only once the way in has long been dead."""
-    with lib.Services("hog") as load:
-        harm(c, "siblings", load, "64 services x 1 hog per CPU")
-        stock = lib.knobs()
-        with c.guard.running(None):
-            check(c.guard.status()["mode"] == "rescue", "the default mode is not rescue")
-            w = Watch(c, [load])
-            with load.opened():
-                time.sleep(10)
-                early = w.squeezed()
-                check(not early, f"squeezed within 10 s: {lib.brief(early)}")
-                # Somebody has to try to get in for the way in to be seen dead.
-                c.logins.once(5)
-                w.wait_squeezed(90)
-                time.sleep(3)
-                w.check_spared()
-                w.check_only(["hog@"])
-                c.logins.show_relief("hogs, rescue mode", 3)
-            w.wait_back(240)
-        back(stock)
+    load = hogs(c)
+    stock = lib.knobs()
+    with c.guard.running(None):
+        check(c.guard.status()["mode"] == "rescue", "the default mode is not rescue")
+        w = Watch(c, [load])
+        with load.opened():
+            time.sleep(10)
+            early = w.squeezed()
+            check(not early, f"squeezed within 10 s: {lib.brief(early)}")
+            # Somebody has to try to get in for the way in to be seen dead.
+            c.logins.once(5)
+            w.wait_squeezed(90)
+            time.sleep(3)
+            w.check_spared()
+            w.check_only(["hog@"])
+            c.logins.show_relief("hogs, rescue mode")
+        w.wait_back(240)
+    back(stock)
