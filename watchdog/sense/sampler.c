@@ -145,7 +145,7 @@ static void find_missing(struct sampler *s)
 			  "the probe's waiting times stand in for it", "mount cgroup2 (systemd.unified_cgroup_hierarchy=1)");
 	if (s->probe && !s->handles)
 		miss_text(s, "group-handles", "new cgroups cannot be looked up by their id; they are found by walking the tree, "
-			  "some seconds later where there are thousands", "give the service CAP_DAC_READ_SEARCH");
+			  "some seconds later where there are thousands", "give the service CAP_DAC_READ_SEARCH and open_by_handle_at in its SystemCallFilter=");
 	if (cgroups_refused(s->cgroups))
 		miss_text(s, "groups-bound", "there are more cgroups than reprieve keeps in mind (8192); the rest is seen "
 			  "only as a sum", "");
