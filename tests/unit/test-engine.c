@@ -862,19 +862,19 @@ static void no_answer(void **state)
 {
 	struct world *w = siblings(MODE_ENFORCE, 20);
 	struct engine_view *v = calloc(1, sizeof(*v));
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE_ALL } };
 
 	w->mute = true;
 	world_calm(w, 9000);
 	run(w, 20, 2);
 	assert_true(w->count[VERB_QUOTA] >= 16);
 	world_clear(w);
-	/* Nothing answers, nothing helps: undone, and the release is asked for again. */
 	run(w, 20, 65);
-	assert_int_equal(w->whys[WHY_NO_EFFECT], 1);
-	assert_true(w->count[VERB_RELEASE] >= 40);
-	engine_view(w->e, v);
-	assert_int_equal(v->n_squeezes, 20);
+	assert_true(w->whys[WHY_FAILED] >= 1);
 	w->mute = false;
+	run(w, 20, 40);
+	ev.now = w->now;
+	world_step(w, &ev);
 	run(w, 20, 40);
 	engine_view(w->e, v);
 	assert_int_equal(v->n_squeezes, 0);
@@ -915,6 +915,161 @@ static void malformed(void **state)
 	ev.type = EVENT_RESULT;
 	ev.result = (struct result) { .action = 4711, .status = RESULT_DONE };
 	assert_int_equal(engine_step(w->e, &ev, &w->out), 0);
+	world_free(w);
+}
+
+/* A few milliseconds are no harm, whatever share of the wanted time they are. */
+static void tiny_waits(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	unsigned i, j;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 50; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9900)->canary = (struct canary_sample) { 5000, 15000 };
+		world_sample(w, 3, 300, 6500, 300, 6500)->psi_some_us = 9000;
+		for (j = 0; j < 20; j++)
+			world_sample(w, HOG + j, 5000, 95000, 5000, 95000);
+		world_send(w);
+	}
+	assert_int_equal(w->whys[WHY_INCIDENT_OPEN], 0);
+	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT], 0);
+	world_free(w);
+}
+
+/* A quota bites late on a slow machine, and others go on waiting for nothing much: the
+ * squeeze stands, and no bystander is tried. */
+static void slow_to_bite(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 40);
+	unsigned i, j;
+
+	world_group(w, 60, 2, CAN_ALL, "/system.slice/cron.service");
+	world_calm(w, 9000);
+	for (i = 0; i < 60; i++) {
+		bool bitten = i > 9;
+		uint32_t wait = i > 40 ? 200 : bitten ? 30000 : 48000;
+
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9900);
+		world_sample(w, 3, 2500, wait, 2500, wait);
+		for (j = 0; j < 40; j++)
+			world_sample(w, HOG + j, bitten ? 600 : 2300, bitten ? 90000 : 20000, bitten ? 600 : 2300, bitten ? 90000 : 20000);
+		world_sample(w, 60, 200, 100, 200, 100);
+		world_send(w);
+	}
+	assert_int_equal(w->whys[WHY_NO_EFFECT], 0);
+	assert_int_equal(w->verbs_of[60], 0);
+	assert_true(w->verbs_of[HOG] & (1u << VERB_QUOTA));
+	world_free(w);
+}
+
+/* Estimates of a login scatter: dead is dead in four of five windows. */
+static void scattered_estimates(void **state)
+{
+	static const uint32_t waits[] = { 48000, 47000, 48500, 20000, 48000, 48500, 47500, 48000, 47800, 48100 };
+	struct world *w = siblings(MODE_RESCUE, 40);
+	unsigned i, j;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 230 && w->count[VERB_QUOTA] == 0; i++) {
+		uint32_t wait = waits[i % ELEMENTSOF(waits)];
+
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9900);
+		world_sample(w, 3, 2500, wait, 2500, wait);
+		for (j = 0; j < 40; j++)
+			world_sample(w, HOG + j, 2300, 20000, 2300, 20000);
+		world_send(w);
+	}
+	assert_in_range(i, 199, 210);
+	world_free(w);
+	/* Every other window alive: never. */
+	w = siblings(MODE_RESCUE, 40);
+	world_calm(w, 9000);
+	for (i = 0; i < 400; i++) {
+		uint32_t wait = i % 2 ? 48000 : 4000;
+
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9900);
+		world_sample(w, 3, 2500, wait, 2500, wait);
+		for (j = 0; j < 40; j++)
+			world_sample(w, HOG + j, 2300, 20000, 2300, 20000);
+		world_send(w);
+	}
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	world_free(w);
+}
+
+/* A slow ranking is waited for; what was never tried has not failed. */
+static void late_ranking(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	struct event ev = { .type = EVENT_RESULT };
+	unsigned i;
+
+	world_start(w);
+	world_tree(w);
+	world_clear(w);
+	rank_hogs(w, 64);
+	w->mute = true;
+	world_calm(w, 9000);
+	for (i = 0; i < 40; i++)
+		inside_window(w, 3, false);
+	assert_int_equal(w->count[VERB_RANK], 1);
+	assert_int_equal(w->whys[WHY_NO_EFFECT], 0);
+	w->mute = false;
+	ev.now = w->now;
+	ev.result = (struct result) { .action = w->last[VERB_RANK].id, .status = RESULT_DONE, .n_tasks = w->n_ranked, .tasks = w->ranked };
+	world_step(w, &ev);
+	assert_int_equal(w->n_lowered, 64);
+	for (i = 0; i < 20; i++)
+		inside_window(w, 3, i > 10);
+	assert_int_equal(w->whys[WHY_NO_EFFECT], 0);
+	assert_true(w->verbs_of[3] & (1u << VERB_TASKS_IDLE));
+	world_free(w);
+}
+
+/* What belongs to the system is not touched inside. */
+static void system_is_not_lowered(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i;
+
+	world_policy(w, POLICY_PROTECT, "system", MATCH_UNITS, "containerd.service")->as = IMPORTANCE_SYSTEM;
+	world_start(w);
+	world_tree(w);
+	world_group(w, HOG, 2, CAN_ALL, "/system.slice/containerd.service");
+	world_clear(w);
+	rank_hogs(w, 4);
+	world_calm(w, 9000);
+	for (i = 0; i < 20; i++)
+		inside_window(w, HOG, false);
+	assert_int_equal(w->count[VERB_RANK], 0);
+	assert_int_equal(w->whys[WHY_NOT], 1);
+	assert_said(w, "nothing done: it is a part of the system");
+	world_free(w);
+}
+
+/* The steward comes later than the first wish. */
+static void lifeline_is_asked_again(void **state)
+{
+	struct world *w = world_new(MODE_RESCUE);
+	struct event ev = { .type = EVENT_TIMEOUT };
+
+	w->set.policies[0].weight = 800;
+	w->fail[VERB_LIFELINE] = ENOTCONN;
+	world_start(w);
+	world_tree(w);
+	assert_int_equal(w->count[VERB_LIFELINE], 1);
+	assert_int_equal(w->whys[WHY_FAILED], 0);
+	assert_true(engine_deadline(w->e) <= w->now + 5 * SEC);
+	w->fail[VERB_LIFELINE] = 0;
+	w->now = ev.now = engine_deadline(w->e);
+	world_step(w, &ev);
+	assert_int_equal(w->count[VERB_LIFELINE], 2);
+	assert_true(engine_deadline(w->e) == USEC_INFINITY);
 	world_free(w);
 }
 
@@ -969,6 +1124,12 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(no_answer),
 	cmocka_unit_test(gap),
 	cmocka_unit_test(malformed),
+	cmocka_unit_test(tiny_waits),
+	cmocka_unit_test(slow_to_bite),
+	cmocka_unit_test(scattered_estimates),
+	cmocka_unit_test(late_ranking),
+	cmocka_unit_test(system_is_not_lowered),
+	cmocka_unit_test(lifeline_is_asked_again),
 	cmocka_unit_test(deterministic),
 };
 

@@ -42,7 +42,15 @@ static permyriad_t part(uint64_t a, uint64_t of)
 /* Small amounts of waiting harm nobody, whatever share of the wanted time they are. */
 static permyriad_t scaled(permyriad_t share, uint64_t waited, uint64_t full)
 {
-	return waited >= full || full == 0 ? share : (permyriad_t)((uint64_t)share * waited / full);
+	if (waited >= full || full == 0)
+		return share;
+	return (permyriad_t)((uint64_t)share * waited / full);
+}
+
+/* ... and below three quarters of that it is none to act on. */
+static permyriad_t actionable(permyriad_t level, uint64_t waited, uint64_t full)
+{
+	return waited * PERMYRIAD_FULL < full * BLAME_LEAST_PART ? 0 : level;
 }
 
 /* What two of up to three agree on; what one says where it is alone. -1: unknown. */
@@ -160,6 +168,7 @@ static void add_victim(struct harm *h, const struct victim *v, bool weak)
 	h->n_victims++;
 	h->level[v->as] = MAX(h->level[v->as], v->level);
 	h->self_level = MAX(h->self_level, v->self_level);
+	h->strain = MAX(h->strain, v->strain);
 	if (weak)
 		return;
 	h->fresh = true;
@@ -180,10 +189,12 @@ static permyriad_t judge_canary(struct harm *h, const struct snapshot *s, usec_t
 		return PERMYRIAD_UNKNOWN;
 	waited = c->wall_us > c->cpu_us ? (uint64_t)(c->wall_us - c->cpu_us) : 0;
 	v.foreign = part(waited, waited + (uint64_t)MAX(c->cpu_us, 1));
-	v.level = scaled(v.foreign, waited, BLAME_FULL_CANARY);
+	v.strain = scaled(v.foreign, waited, BLAME_FULL_CANARY / 4);
+	v.level = actionable(scaled(v.foreign, waited, BLAME_FULL_CANARY), waited, BLAME_FULL_CANARY);
+	v.hurt = part(waited, s->window);
 	v.login = login_time(v.foreign, login_cost);
 	add_victim(h, &v, false);
-	return v.level;
+	return v.strain;
 }
 
 static void judge_group(struct harm *h, const struct snapshot *s, const struct groups *g, uint32_t i,
@@ -222,6 +233,7 @@ static void judge_group(struct harm *h, const struct snapshot *s, const struct g
 		probe = scaled(v.foreign, waited - MIN(own, waited), full);
 		whole = part(waited, wanted);
 		probe_all = scaled(whole, waited, full);
+		v.hurt = part(v.selfish ? waited : waited - MIN(own, waited), window);
 	}
 	/* PSI still counts tasks that were lowered to SCHED_IDLE. */
 	if (x->psi_some_us >= 0 && !who->lowered) {
@@ -242,6 +254,7 @@ static void judge_group(struct harm *h, const struct snapshot *s, const struct g
 
 			v.self = (permyriad_t)((uint64_t)share * (uint64_t)mine / PERMYRIAD_FULL);
 			v.foreign = share - v.self;
+			v.hurt = part(v.selfish ? some : some - some * (uint64_t)mine / PERMYRIAD_FULL, window);
 			own = some * (uint64_t)mine / PERMYRIAD_FULL;
 			psi = (permyriad_t)((uint64_t)psi_all * (uint64_t)(PERMYRIAD_FULL - mine) / PERMYRIAD_FULL);
 		} else
@@ -249,12 +262,15 @@ static void judge_group(struct harm *h, const struct snapshot *s, const struct g
 	}
 	if (probe < 0 && psi < 0)
 		return;
-	v.level = agreed(probe, psi, third);
+	v.level = v.strain = agreed(probe, psi, third);
+	v.level = actionable(v.level, (uint64_t)v.hurt * window / PERMYRIAD_FULL, full);
 	/* Who answers its health check well is not harmed, however long its tasks wait. */
 	if (v.as == IMPORTANCE_HEALTH && answer == ANSWER_GOOD)
-		v.level = 0;
-	if (v.self > 0 && v.selfish)
-		v.self_level = scaled(v.self, own, full);
+		v.level = v.strain = 0;
+	if (v.self > 0 && v.selfish) {
+		v.strain = MAX(v.strain, scaled(v.self, own, full));
+		v.self_level = actionable(scaled(v.self, own, full), own, full);
+	}
 	if (v.as == IMPORTANCE_LOGIN)
 		v.login = login_time(v.young ? v.level : agreed(whole, psi_whole, -1), login_cost);
 	add_victim(h, &v, wanted * BLAME_WEAK_PART < full);
@@ -437,7 +453,7 @@ void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, u
 	h->fresh = h->login_fresh = false;
 	h->n_victims = h->n_suspects = 0;
 	memset(h->level, 0, sizeof(h->level));
-	h->self_level = 0;
+	h->self_level = h->strain = 0;
 	h->login = 0;
 	h->total = h->touchable = h->protected_ = h->kernel = h->unknown = h->inside_blame = 0;
 	h->inside = SLOT_NONE;

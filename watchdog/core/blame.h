@@ -11,7 +11,8 @@
 
 #define MAX_VICTIMS        64           /* protected cgroups judged in one window; beyond: the ones with the higher ids are not */
 #define BLAME_WANTED_MIN   2000         /* µs wanted in a window below which a victim says nothing */
-#define BLAME_FULL_PART    5            /* a foreign wait of window/5 counts in full, less in proportion */
+#define BLAME_FULL_PART    5            /* a foreign wait of window/5 counts in full, less in proportion ... */
+#define BLAME_LEAST_PART   7500         /* ... and below this part of that it is no harm, permyriad: 15 ms in 100 */
 #define BLAME_WEAK_PART    4            /* who wanted less than window/5 / 4 proves neither harm nor health */
 #define BLAME_FULL_CANARY  40000        /* the same of the canary's turn, µs */
 #define BLAME_SET_PART     8000         /* of all touchable blame, what the set has to explain, permyriad */
@@ -23,8 +24,10 @@ struct victim {
 	bool young;
 	bool selfish;                   /* what it does to itself is harm, too */
 	permyriad_t foreign, self;      /* parts of wanted time waited for others and for its own kind, as measured */
-	permyriad_t level;              /* foreign harm as it is judged: confirmed, small amounts scaled down */
+	permyriad_t level;              /* foreign harm as it is judged: confirmed, small amounts scaled down, tiny ones none */
+	permyriad_t strain;             /* the same and its own, tiny amounts included: whether it is well */
 	permyriad_t self_level;         /* the same of what it does to itself; login class only (not young) */
+	permyriad_t hurt;               /* absolute foreign wait (and own, where that is harm): part of the window, ≤ 10000 */
 	permyriad_t own_limit;          /* part of the window its own limit kept it off the CPU */
 	usec_t login;                   /* what a login would take; 0 = not of the login class */
 };
@@ -50,6 +53,7 @@ struct harm {
 	uint32_t n_victims;
 	struct victim victims[MAX_VICTIMS];     /* worst first */
 	permyriad_t level[_IMPORTANCE_MAX];     /* worst of each class; the canary is of the login class */
+	permyriad_t strain;                     /* worst of all */
 	permyriad_t self_level;                 /* worst login */
 	usec_t login;                   /* worst of the login class and the canary; 0 = none was measured */
 	bool login_fresh;

@@ -35,13 +35,20 @@
 #define RELEASE_GAP        USEC_PER_SEC
 #define BOOST_WEIGHT       300                  /* lifeline for what has none, while the culprit is protected */
 #define MAX_POOLS          (MAX_POLICIES + 1)   /* [0] is rescue, [i + 1] policy i */
+#define MAX_WHO            8                    /* beyond: the less harmed do not count for the effect */
+#define RESCUE_BAD         8000                 /* part of the measured windows in which the way in has to be dead, permyriad */
+#define RESCUE_FINE        USEC_PER_SEC         /* alive for so long: it is not dead */
+#define MEMORY_RANK        (30 * USEC_PER_SEC)  /* nothing was tried, the ranking failed */
+#define INSIDE_LEAST       2000                 /* of the machine: who uses less is no culprit inside what is protected, permyriad */
+#define LIFELINE_GAP       (3 * USEC_PER_SEC)   /* the steward is not there yet: again */
+#define LIFELINE_TRIES     30
 #define MAX_MEMORIES       256                  /* beyond: the one that ends first is forgotten */
 #define BLIND_MOST         (5 * USEC_PER_SEC)   /* without a snapshot: no squeeze is kept */
 
 /* What belongs to one policy: everything it squeezes is judged and fed together. */
 struct pool {
 	uint32_t n;                     /* squeezes, without those being released */
-	permyriad_t level, limit;       /* the latest evidence for this policy, what it was held against, when */
+	permyriad_t level, strain, limit; /* the latest evidence for this policy, what it was held against, when */
 	usec_t level_at;
 	usec_t over_since, well_since;
 	uint32_t over_windows;
@@ -53,7 +60,11 @@ struct pool {
 	permyriad_t growth;
 	usec_t released_at;             /* 0: no relapse memory */
 	uint8_t judge;                  /* windows until the effect is judged, 0 = judged */
-	permyriad_t before, first;      /* harm at the latest and at the first cut */
+	uint8_t n_who;
+	uint64_t who[MAX_WHO];          /* who was harmed when the first cut was made: the effect is judged on them */
+	uint32_t hurt, before, first;   /* their absolute waits, smoothed; at the latest and at the first cut */
+	uint16_t measured, bad;         /* rescue: windows since over_since, and those of them in which the way in was dead */
+	usec_t fine_since;
 	permyriad_t database;           /* harm of databases at the latest addition */
 	usec_t added_at;
 	uint8_t worse;
@@ -174,6 +185,8 @@ struct engine {
 	int failed_error;
 	bool said_full;
 	bool lifelines_due;
+	usec_t lifeline_retry;          /* 0: none */
+	uint32_t lifeline_tries;
 };
 
 /* What a pool goes by; of rescue or of a policy. */
@@ -204,8 +217,12 @@ void relief_tick(struct engine *e);
 void relief_release_pool(struct engine *e, uint32_t pool, enum why why, const char *text);
 
 /* watch.c */
-bool watch_level(const struct engine *e, uint32_t pool, permyriad_t *ret);     /* false: nobody was measured */
+bool watch_level(const struct engine *e, uint32_t pool, permyriad_t *ret_level, permyriad_t *ret_strain);     /* false: nobody was measured */
 permyriad_t watch_login_share(const struct engine *e, unsigned part);
+void watch_effect(struct engine *e, uint32_t pool);     /* who is harmed → p->who, p->hurt; without members */
+void watch_hurt(struct engine *e, uint32_t pool);       /* p->hurt, with members */
+bool watch_wants_more(const struct engine *e, uint32_t pool);   /* what is squeezed would still do the same */
+bool watch_pending(const struct engine *e, uint32_t pool);      /* tasks are being looked for or lowered */
 bool watch_worse(struct engine *e, uint32_t pool);      /* undone */
 void watch_demand(struct engine *e, uint32_t pool);
 

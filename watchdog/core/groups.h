@@ -11,6 +11,7 @@
 
 #define GROUPS_DEPTH_MAX 64             /* levels; a chain beyond it (or a ring) is cut there */
 #define SLOT_NONE        (-1)
+#define LIFELINE_UNKNOWN (-2)           /* asked for, but nobody answered */
 
 /* Why a cgroup has no unit that could be squeezed in its place. */
 enum no_unit {

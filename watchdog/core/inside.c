@@ -102,6 +102,12 @@ bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
 			refuse(ret, x->info.id, "no [Throttle] policy names it");
 		return false;
 	}
+	if (!realtime && x->as == IMPORTANCE_SYSTEM) {
+		refuse(ret, x->info.id, "it is a part of the system, whose tasks are not touched");
+		return false;
+	}
+	if (!realtime && blame_run(&e->harm, slot) * PERMYRIAD_FULL < (uint64_t)INSIDE_LEAST * e->window * e->ncpu)
+		return false;
 	if (!realtime && !is_worth_it(e, pool, slot)) {
 		refuse(ret, x->info.id, "what is to blame is more important than what suffers");
 		return false;

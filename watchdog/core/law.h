@@ -10,6 +10,7 @@
 #define LAW_CUT_GAP      (300 * USEC_PER_MSEC)  /* between two cuts */
 #define LAW_JUDGE_TICKS  3                      /* windows in which an effect must show */
 #define LAW_JUDGE_MOST   (3 * USEC_PER_SEC)     /* ... or this long, where nobody is measured */
+#define LAW_UNDO_AFTER   (2 * USEC_PER_SEC)     /* an effect may take so long to show before anything is undone; a pattern: twice */
 #define LAW_EFFECT       7000                   /* harm must fall to this part of what it was, permyriad */
 #define LAW_HOLD_FIRST   (5 * USEC_PER_SEC)
 #define LAW_HOLD_RELAPSE (10 * USEC_PER_SEC)

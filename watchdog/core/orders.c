@@ -66,7 +66,7 @@ int orders_group(struct engine *e, const struct group_info *info)
 	slot = groups_put(&e->groups, &e->set, &copy, e->now, &forgotten);
 	if (slot < 0)
 		return slot == -EINVAL ? slot : 0;
-	e->lifelines_due = e->lifelines_due || e->groups.slot[slot].lifeline_wanted != e->groups.slot[slot].lifeline;
+	e->lifelines_due = e->lifelines_due || (e->lifeline_retry == 0 && e->groups.slot[slot].lifeline_wanted != e->groups.slot[slot].lifeline);
 	return 0;
 }
 
@@ -76,6 +76,11 @@ void orders_lifelines(struct engine *e)
 	bool wanted = e->set.settings.mode != MODE_OBSERVE, all = true;
 	uint32_t i;
 
+	if (e->lifeline_retry && e->now >= e->lifeline_retry) {
+		e->lifeline_retry = 0;
+		e->lifeline_tries++;
+		e->lifelines_due = true;
+	}
 	if (!e->lifelines_due)
 		return;
 	for (i = 0; i < e->groups.n; i++) {
@@ -114,6 +119,7 @@ void orders_policies(struct engine *e, const struct policy_set *set)
 	groups_classify(&e->groups, &e->set, e->now);
 	(void)groups_refresh(&e->groups, &e->set, e->now);
 	e->lifelines_due = true;
+	e->lifeline_tries = 0;
 	(void)engine_report(e, WHY_POLICY, &r, GROUP_NONE, "");
 }
 

@@ -131,7 +131,7 @@ static void begin_judging(struct engine *e, struct pool *p)
 {
 	p->cut_at = e->now;
 	p->judge = LAW_JUDGE_TICKS;
-	p->before = p->level;
+	p->before = p->hurt;
 	p->effective = false;
 	p->growing = false;
 }
@@ -183,7 +183,8 @@ static void start(struct engine *e, uint32_t pool)
 		p->ceiling = PERMYRIAD_FULL;
 		p->ceiling_until = 0;
 	}
-	p->first = p->level;
+	watch_effect(e, pool);
+	p->first = p->hurt;
 	p->database = e->harm.level[IMPORTANCE_DATABASE];
 	p->added_at = e->now;
 	p->worse = 0;
@@ -351,8 +352,10 @@ static void tighten(struct engine *e, uint32_t pool)
 		squeeze_share(e, pool);
 		return;
 	}
-	p->cut_at = e->now;
-	if ((int64_t)p->level * PERMYRIAD_FULL > (int64_t)p->first * LAW_EFFECT) {
+	/* Nothing further. Was it of any use? A pattern that would go on at once is held in any case. */
+	if (e->now - p->cut_at < (p->pattern != PATTERN_NONE ? 2 : 1) * LAW_UNDO_AFTER)
+		return;
+	if ((uint64_t)p->hurt * PERMYRIAD_FULL > (uint64_t)p->first * LAW_EFFECT && (p->pattern == PATTERN_NONE || !watch_wants_more(e, pool))) {
 		p->failures++;
 		relief_release_pool(e, pool, WHY_NO_EFFECT, "it did not help; undone");
 		p->released_at = 0;
@@ -380,8 +383,9 @@ static void relapse(struct engine *e, uint32_t pool)
 	p->growth = law_growth_after_relapse(p->growth);
 	p->ceiling_until = e->now + 2 * p->hold;
 	p->share = law_cut(p->share, par.min_share);
+	watch_effect(e, pool);
 	begin_judging(e, p);
-	p->first = p->level;
+	p->first = p->hurt;
 	for (i = 0; i < e->n_squeezes; i++)
 		if (e->squeezes[i].pool == pool && !e->squeezes[i].release && n++ == 0)
 			first = e->squeezes[i].group;
@@ -436,23 +440,50 @@ static void relax(struct engine *e, uint32_t pool)
 		relief_release_pool(e, pool, WHY_RECOVERED, "victims are well, everything given back");
 }
 
+/* Single estimates of a login scatter by a factor of ten, so "dead for 20 s" is: in four of
+ * five windows, and never alive for a second. */
+static bool count_dead(const struct engine *e, struct pool *p, bool fresh, bool over)
+{
+	if (fresh && over) {
+		p->fine_since = 0;
+		if (p->over_windows == 0) {
+			p->over_since = e->now;
+			p->measured = p->bad = 0;
+		}
+		p->over_windows++;
+		p->bad = (uint16_t)MIN(p->bad + 1, UINT16_MAX);
+	} else if (!over && p->fine_since == 0)
+		p->fine_since = e->now;
+	if (fresh)
+		p->measured = (uint16_t)MIN(p->measured + 1, UINT16_MAX);
+	if (p->fine_since && e->now - p->fine_since >= RESCUE_FINE) {
+		p->over_since = 0;
+		p->over_windows = 0;
+		return false;
+	}
+	return (uint32_t)p->bad * PERMYRIAD_FULL >= (uint32_t)p->measured * RESCUE_BAD;
+}
+
 static void pool_tick(struct engine *e, uint32_t pool)
 {
 	struct pool *p = &e->pools[pool];
 	struct params par = engine_params(e, pool);
-	permyriad_t level;
-	bool fresh = watch_level(e, pool, &level), over, busy = p->n > 0;
+	permyriad_t level, strain;
+	bool fresh = watch_level(e, pool, &level, &strain), over, busy = p->n > 0, dead = true;
 	permyriad_t limit = pool == 0 ? watch_login_share(e, busy ? 2 : 1) : par.wait;
 	permyriad_t well = pool == 0 ? watch_login_share(e, 4) : par.wait / 2;
 
 	if (fresh) {
 		p->level = level;
+		p->strain = strain;
 		p->level_at = e->now;
 	} else if (e->now - p->level_at > EVIDENCE_LASTS)
-		p->level = 0;
+		p->level = p->strain = 0;
 	p->limit = limit;
 	over = p->level >= limit;
-	if (!over) {
+	if (pool == 0 && !busy)
+		dead = count_dead(e, p, fresh, over);
+	else if (!over) {
 		p->over_since = 0;
 		p->over_windows = 0;
 	} else if (fresh && p->over_windows++ == 0) {
@@ -460,10 +491,8 @@ static void pool_tick(struct engine *e, uint32_t pool)
 		p->over_since = e->over_since ? MIN(e->over_since, e->now) : e->now - MIN(e->window, e->now);
 		if (e->over_windows >= 2)
 			p->over_windows = 2;
-		if (pool == 0)
-			p->over_since = e->now;
 	}
-	if (p->level >= well)
+	if (p->strain >= well)
 		p->well_since = 0;
 	else if (p->well_since == 0)
 		p->well_since = e->now;
@@ -476,21 +505,27 @@ static void pool_tick(struct engine *e, uint32_t pool)
 	}
 	if (!busy) {
 		p->cause = CAUSE_NONE;
-		if (fresh && over && p->over_windows >= 2 && e->now - p->over_since >= par.wait_for)
+		if (fresh && over && p->over_windows >= 2 && dead && e->now - p->over_since >= par.wait_for)
 			start(e, pool);
+		return;
+	}
+	watch_hurt(e, pool);
+	if (watch_pending(e, pool)) {
+		p->cut_at = e->now;
+		p->judge = LAW_JUDGE_TICKS;
 		return;
 	}
 	if (watch_worse(e, pool))
 		return;
 	if (e->harm.fresh)
 		watch_demand(e, pool);
-	if (fresh && p->level >= well && p->level < limit && add_siblings(e, pool)) {
+	if (fresh && p->strain >= well && p->level < limit && add_siblings(e, pool)) {
 		squeeze_share(e, pool);
 		return;
 	}
 	if (p->judge > 0 && fresh) {
 		p->judge--;
-		p->effective = p->effective || (int64_t)p->level * PERMYRIAD_FULL <= (int64_t)p->before * LAW_EFFECT;
+		p->effective = p->effective || (uint64_t)p->hurt * PERMYRIAD_FULL <= (uint64_t)p->before * LAW_EFFECT;
 	}
 	if (p->judge > 0 && e->now - p->cut_at >= LAW_JUDGE_MOST)
 		p->judge = 0;

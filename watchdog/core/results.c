@@ -53,7 +53,7 @@ static void say_failed(struct engine *e, const struct inflight *f, const struct 
 	char text[REASON_TEXT_MAX];
 
 	/* 64 writes that fail for one reason are one line. */
-	if (e->failed_at == e->now && e->failed_verb == f->verb && e->failed_error == error)
+	if (e->failed_at && e->now - e->failed_at < USEC_PER_SEC && e->failed_verb == f->verb && e->failed_error == error)
 		return;
 	e->failed_at = e->now;
 	e->failed_verb = f->verb;
@@ -113,13 +113,18 @@ static void squeeze_failed(struct engine *e, const struct inflight *f, struct sq
 	c.inside = s->inside;
 	c.weight_only = c.weight_only && s->weight_only;
 	next = s->realtime ? RUNG_NONE : ladder_next(&c, failed);
+	if (next == RUNG_NONE && failed == RUNG_QUOTA) {
+		/* Better a lower weight than nothing, also for a pattern. */
+		c.pattern = PATTERN_NONE;
+		next = ladder_next(&c, RUNG_NONE) == RUNG_WEIGHT ? RUNG_WEIGHT : RUNG_NONE;
+	}
 	if (next != RUNG_NONE) {
 		say_failed(e, f, s, error, "; the next rung is taken");
 		squeeze_climb(e, s, next);
 		return;
 	}
 	say_failed(e, f, s, error, "; left alone");
-	squeeze_remember(e, s->group, WHY_FAILED, e->now + MEMORY_FAILED);
+	squeeze_remember(e, s->group, WHY_FAILED, e->now + (f->verb == VERB_RANK ? MEMORY_RANK : MEMORY_FAILED));
 	r.why = WHY_FAILED;
 	squeeze_release(e, s, &r);
 }
@@ -167,7 +172,13 @@ static void settle(struct engine *e, const struct inflight *f, enum result_statu
 		break;
 	case VERB_LIFELINE:
 		slot = groups_find(&e->groups, f->group);
-		if (status == RESULT_FAILED && slot >= 0 && error != ESTALE)
+		if (slot < 0 || status == RESULT_DONE || error == ESTALE)
+			break;
+		if ((error == ENOTCONN || error == ETIMEDOUT || error == EAGAIN) && e->lifeline_tries < LIFELINE_TRIES) {
+			/* The steward is not there yet. What is wanted stays wanted. */
+			e->groups.slot[slot].lifeline = LIFELINE_UNKNOWN;
+			e->lifeline_retry = e->now + LIFELINE_GAP;
+		} else
 			say_failed(e, f, NULL, error, "");
 		break;
 	case VERB_CHECK:
@@ -244,6 +255,7 @@ void results_drift(struct engine *e, const struct drift *d)
 	r.candidates[0].group = s->group;
 	if (s->drifts++ < DRIFT_MOST) {
 		r.why = WHY_REASSERT;
+		r.lasting = e->now - s->since;
 		if (s->drifts == 1)
 			(void)engine_report(e, WHY_REASSERT, &r, s->group, "somebody rewrote our value; written again, at most once a second and five times");
 		s->reason = r;
@@ -256,6 +268,7 @@ void results_drift(struct engine *e, const struct drift *d)
 		return;
 	}
 	r.why = WHY_YIELD;
+	r.lasting = e->now - s->since;
 	squeeze_remember(e, s->group, WHY_YIELD, e->now + MEMORY_YIELDED);
 	(void)engine_report(e, WHY_YIELD, &r, s->group, "somebody keeps rewriting our value; given in, left alone for 10min");
 	squeeze_release(e, s, &r);

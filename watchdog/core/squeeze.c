@@ -23,6 +23,7 @@
 #include "base/str.h"
 
 #define WRITE_WITHIN (2 * USEC_PER_SEC)
+#define RANK_WITHIN  (8 * USEC_PER_SEC) /* the steward is a normal process on a machine that is short of CPU */
 #define SET_LEAST_PART 10               /* who explains less than a tenth of the worst is no culprit, but in a pattern */
 #define RISING_BY    200                /* more tasks than at the start of the alarm: a bomb, not churn */
 
@@ -164,6 +165,8 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 		fits[i] = 0;
 		if (x->blame == 0)
 			continue;
+		if (engine_shows(e, x))
+			most = MAX(most, x->blame);
 		if (x->no_unit != UNIT_OK || u == NULL) {
 			if (x->no_unit != UNIT_PROTECTED && x->no_unit != UNIT_SELF && x->blame * 2 >= h->total)
 				refuse(ret, x->id, why_no_unit((enum no_unit)x->no_unit));
@@ -192,8 +195,7 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 		if (full && (e->triage.pattern != PATTERN_SIBLINGS || e->groups.slot[x->slot].parent != parent || x->blame * 3 < mean))
 			continue;
 		/* No tail of bystanders behind one that explains almost enough. */
-		most = MAX(most, x->blame);
-		if (e->triage.pattern == PATTERN_NONE && x->blame * SET_LEAST_PART < most)
+		if (x->blame * (e->triage.pattern == PATTERN_NONE ? SET_LEAST_PART : SET_LEAST_PART * 3 / 2) < most)
 			continue;
 		if (!full) {
 			if (n == 0)
@@ -364,9 +366,9 @@ void squeeze_share(struct engine *e, uint32_t pool)
 	}
 }
 
-static struct action *squeeze_emit(struct engine *e, struct squeeze *s, enum verb verb)
+static struct action *squeeze_emit(struct engine *e, struct squeeze *s, enum verb verb, usec_t within)
 {
-	struct action *a = engine_emit(e, verb, s->group, WRITE_WITHIN);
+	struct action *a = engine_emit(e, verb, s->group, within);
 
 	if (a == NULL)
 		return NULL;
@@ -387,7 +389,7 @@ static bool flush_one(struct engine *e, struct squeeze *s)
 	if (s->release) {
 		if (s->releasing || e->now < s->retry_at)
 			return true;
-		if ((a = squeeze_emit(e, s, VERB_RELEASE)) == NULL)
+		if ((a = squeeze_emit(e, s, VERB_RELEASE, WRITE_WITHIN)) == NULL)
 			return false;
 		a->until = 0;
 		s->releasing = a->id;
@@ -398,7 +400,7 @@ static bool flush_one(struct engine *e, struct squeeze *s)
 
 		if (!(s->todo & (1u << verb)))
 			continue;
-		if ((a = squeeze_emit(e, s, verb)) == NULL)
+		if ((a = squeeze_emit(e, s, verb, verb == VERB_RANK ? RANK_WITHIN : WRITE_WITHIN)) == NULL)
 			return false;
 		s->todo &= ~(1u << verb);
 		if (verb == VERB_WEIGHT)
@@ -409,7 +411,6 @@ static bool flush_one(struct engine *e, struct squeeze *s)
 		} else if (verb == VERB_PIDS)
 			a->value = s->pids;
 		else if (verb == VERB_RANK) {
-			a->deadline = e->now + 5 * USEC_PER_SEC;
 			s->ranking = a->id;
 			s->ranked_at = e->now;
 			s->rounds++;
@@ -418,7 +419,7 @@ static bool flush_one(struct engine *e, struct squeeze *s)
 		s->knobs |= 1u << verb;
 	}
 	if (s->undo) {
-		if ((a = squeeze_emit(e, s, VERB_RELEASE)) == NULL)
+		if ((a = squeeze_emit(e, s, VERB_RELEASE, WRITE_WITHIN)) == NULL)
 			return false;
 		a->value = s->undo;
 		a->until = 0;

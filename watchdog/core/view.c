@@ -14,6 +14,8 @@ usec_t engine_deadline(const struct engine *e)
 	usec_t next = e->paused_until ? e->paused_until : USEC_INFINITY;
 	uint32_t i;
 
+	if (e->lifeline_retry)
+		next = MIN(next, MAX(e->lifeline_retry, e->now + 1));
 	for (i = 0; i < e->n_inflight; i++)
 		next = MIN(next, e->inflight[i].deadline);
 	for (i = 0; i < e->n_squeezes; i++) {

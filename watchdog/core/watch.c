@@ -18,10 +18,10 @@ static permyriad_t share_of_login(const struct engine *e, usec_t login)
 /* Harm as this pool sees it: rescue looks only at what a login would take. Where tasks of
  * a cgroup that harmed itself are lowered, that cgroup tells whether it helps: a canary
  * elsewhere waits for the cgroup as before. False: nobody was measured. */
-bool watch_level(const struct engine *e, uint32_t pool, permyriad_t *ret)
+bool watch_level(const struct engine *e, uint32_t pool, permyriad_t *ret_level, permyriad_t *ret_strain)
 {
 	const struct harm *h = &e->harm;
-	permyriad_t level = h->self_level, inside = 0, i;
+	permyriad_t level = h->self_level, inside = 0, strain = 0, i;
 	bool selfish = false, seen = false;
 	uint32_t j, k;
 
@@ -37,16 +37,19 @@ bool watch_level(const struct engine *e, uint32_t pool, permyriad_t *ret)
 			if (v->id != s->group)
 				continue;
 			inside = MAX(inside, pool == 0 ? share_of_login(e, v->login) : MAX(v->level, v->self_level));
+			strain = MAX(strain, pool == 0 ? inside : v->strain);
 			seen = true;
 		}
 	}
 	if (selfish) {
-		*ret = inside;
+		*ret_level = inside;
+		*ret_strain = strain;
 		return seen;
 	}
 	for (i = 0; i < IMPORTANCE_NONE; i++)
 		level = MAX(level, h->level[i]);
-	*ret = pool == 0 ? share_of_login(e, h->login) : level;
+	*ret_level = pool == 0 ? share_of_login(e, h->login) : level;
+	*ret_strain = pool == 0 ? *ret_level : h->strain;
 	return pool == 0 ? h->login_fresh : h->fresh;
 }
 
@@ -59,6 +62,78 @@ permyriad_t watch_login_share(const struct engine *e, unsigned part)
 	return (permyriad_t)(PERMYRIAD_FULL - s->login_cost * PERMYRIAD_FULL / target);
 }
 
+static uint32_t hurt_now(const struct engine *e, const struct pool *p)
+{
+	uint32_t i, j, sum = 0;
+
+	for (i = 0; i < e->harm.n_victims; i++)
+		for (j = 0; j < p->n_who; j++)
+			if (e->harm.victims[i].id == p->who[j])
+				sum += (uint32_t)e->harm.victims[i].hurt;
+	return sum;
+}
+
+void watch_effect(struct engine *e, uint32_t pool)
+{
+	struct pool *p = &e->pools[pool];
+	permyriad_t wait = engine_params(e, pool).wait;
+	uint32_t i;
+
+	p->n_who = 0;
+	for (i = 0; i < e->harm.n_victims && p->n_who < MAX_WHO; i++) {
+		const struct victim *v = &e->harm.victims[i];
+
+		/* A canary elsewhere waits as before for a cgroup whose tasks are lowered. */
+		if (MAX(v->level, v->self_level) * 2 >= wait && (v->slot >= 0 || p->n_who == 0))
+			p->who[p->n_who++] = v->id;
+	}
+	p->hurt = hurt_now(e, p);
+}
+
+void watch_hurt(struct engine *e, uint32_t pool)
+{
+	struct pool *p = &e->pools[pool];
+
+	if (e->harm.fresh)
+		p->hurt = (3 * p->hurt + hurt_now(e, p)) / 4;
+}
+
+bool watch_wants_more(const struct engine *e, uint32_t pool)
+{
+	uint64_t blame = 0, wait = 0, n = 0;
+	uint32_t i, j;
+
+	for (i = 0; i < e->n_squeezes; i++) {
+		const struct squeeze *s = &e->squeezes[i];
+		int slot = groups_find(&e->groups, s->group);
+
+		if (s->pool != pool || s->release || slot < 0)
+			continue;
+		n++;
+		wait += blame_wait(&e->harm, slot);
+		for (j = 0; j < e->harm.n_suspects; j++)
+			if (e->harm.suspects[j].id == s->group) {
+				blame += e->harm.suspects[j].blame;
+				break;
+			}
+	}
+	return blame * 2 >= MAX(e->harm.total, 1) || (n > 0 && wait / n * 2 >= e->window);
+}
+
+bool watch_pending(const struct engine *e, uint32_t pool)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_squeezes; i++) {
+		const struct squeeze *s = &e->squeezes[i];
+
+		if (s->pool == pool && !s->release && s->inside && (s->ranking || (s->todo & (1u << VERB_RANK)) || s->n_tasks == 0) &&
+		    s->rung == RUNG_TASKS)
+			return true;
+	}
+	return false;
+}
+
 /* A service more important than what was cut suffers since: locks, for example. */
 bool watch_worse(struct engine *e, uint32_t pool)
 {
@@ -67,7 +142,7 @@ bool watch_worse(struct engine *e, uint32_t pool)
 
 	if (e->now - p->added_at > WORSE_FOR || !e->harm.fresh)
 		return false;
-	if (now < p->database + WORSE_BY || e->harm.level[IMPORTANCE_LOGIN] * 2 > p->before) {
+	if (now < p->database + WORSE_BY || e->harm.level[IMPORTANCE_LOGIN] * 2 > p->limit) {
 		p->worse = 0;
 		return false;
 	}
