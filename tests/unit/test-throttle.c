@@ -296,6 +296,25 @@ static void test_whose(void **state)
 	}
 }
 
+/* Somebody wrote one of the three files: that stays, the others are not theirs. */
+static void test_theirs(void **state)
+{
+	static const struct { int kind; int64_t found[3], theirs[3]; } cases[] = {
+		{ JOURNAL_QUOTA, { 54321, 25000, 0 }, { 54321, 100000, 3000 } }, { JOURNAL_QUOTA, { 5000, 70000, 0 }, { 60000, 70000, 3000 } },
+		{ JOURNAL_QUOTA, { -1, 25000, 0 }, { -1, 100000, 3000 } }, { JOURNAL_QUOTA, { 7, 70000, 9 }, { 7, 70000, 9 } },
+		{ JOURNAL_WEIGHT, { 300, 25000, 0 }, { 300, 25000, 0 } },
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		struct journal_record r = { .kind = (uint8_t)cases[i].kind, .original.v = { 60000, 100000, 3000 }, .ours.v = { 5000, 25000, 0 } };
+		struct journal_values found, v;
+
+		memcpy(found.v, cases[i].found, sizeof(found.v));
+		v = throttle_theirs(&r, &found);
+		assert_memory_equal(v.v, cases[i].theirs, sizeof(v.v));
+	}
+}
+
 static void test_proc_cgroup(void **state)
 {
 	static const char hybrid[] = "9:name=systemd:/s\n8:pids:/p/q:r\n4:memory:/m\n3:cpu,cpuacct:/c\n0::/u\n";
@@ -345,7 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		V2(test_quota_v2), V1(test_quota_v1), V2(test_quota_without_burst), V2(test_idle), V1(test_idle), V2(test_small_ones),
 		V2(test_not_frozen_in_time_is_thawed), V2(test_bad_content), cmocka_unit_test(test_weights), cmocka_unit_test(test_whose),
-		cmocka_unit_test(test_proc_cgroup), V2(test_idlist),
+		cmocka_unit_test(test_theirs), cmocka_unit_test(test_proc_cgroup), V2(test_idlist),
 	};
 
 	return cmocka_run_group_tests_name("throttle", tests, NULL, NULL);

@@ -178,7 +178,8 @@ static int release_found(struct act *a, struct journal_record *record, const str
 {
 	char found[TEXT_MAX], ours[TEXT_MAX], original[TEXT_MAX], name[192];
 	struct journal_record with = *record;
-	struct journal_values now;
+	struct journal_values now, theirs = {};
+	bool partly = false;
 	int r;
 
 	r = throttle_read(p, record->kind, &now);
@@ -189,24 +190,30 @@ static int release_found(struct act *a, struct journal_record *record, const str
 	if (throttle_equal(record->kind, &now, &record->original))
 		return KNOB_NOTHING;
 	if (!throttle_is_ours(record, &now)) {
-		knob_say(a, "%s of %s is %s, neither ours (%s) nor the original (%s): somebody else's decision, left as it is",
+		theirs = now;
+		with.original = throttle_theirs(record, &now);
+		partly = !throttle_equal(record->kind, &now, &with.original);
+		knob_say(a, "%s of %s is %s, neither ours (%s) nor the original (%s): somebody else's decision, left as it is%s",
 			    kind_name(record->kind), str_escape(name, sizeof(name), p->path),
 			    values_text(record->kind, &now, found), values_text(record->kind, &record->ours, ours),
-			    values_text(record->kind, &record->original, original));
-		return KNOB_LEFT;
+			    values_text(record->kind, &record->original, original), partly ? ", but for what is still ours of it" : "");
+		if (!partly)
+			return KNOB_LEFT;
 	}
 	with.busy = 1;
 	(void)journal_update(a->journal, record, &with);
-	r = throttle_write(p, record->kind, &now, &record->original);
+	r = throttle_write(p, record->kind, &now, &with.original);
+	if (r == -EINVAL && partly && throttle_read(p, record->kind, &now) >= 0)
+		return throttle_write(p, record->kind, &now, &theirs) < 0 ? r : KNOB_LEFT;
 	if (r >= 0)
 		r = throttle_read(p, record->kind, &now);
 	if (r == -ESTALE)
 		return KNOB_NOTHING;
 	if (r < 0)
 		return r;
-	if (!throttle_equal(record->kind, &now, &record->original))
+	if (!throttle_equal(record->kind, &now, &with.original))
 		return place_fail(p, -EIO, "%s of %s was put back as %s but reads %s", kind_name(record->kind),
-				  str_escape(name, sizeof(name), p->path), values_text(record->kind, &record->original, original),
+				  str_escape(name, sizeof(name), p->path), values_text(record->kind, &with.original, original),
 				  values_text(record->kind, &now, found));
 	return KNOB_RESTORED;
 }
@@ -256,6 +263,7 @@ int knob_drifted(struct act *a, struct journal_record *record, bool *ret_origina
 	}
 	if (r < 0 || throttle_is_ours(record, &now))
 		return r;
+	now = throttle_theirs(record, &now);
 	*ret_original = throttle_equal(record->kind, &now, &record->original);
 	if (*ret_original)
 		return 1;

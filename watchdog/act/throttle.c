@@ -28,6 +28,7 @@
 #include "act/inject.h"
 #include "act/throttle.h"
 #include "base/cleanup.h"
+#include "base/macro.h"
 #include "base/str.h"
 
 #define SHARES_MIN      2
@@ -162,6 +163,16 @@ bool throttle_is_ours(const struct journal_record *r, const struct journal_value
 	default:
 		return among(found->v[0], r, 0);
 	}
+}
+
+struct journal_values throttle_theirs(const struct journal_record *r, const struct journal_values *found)
+{
+	struct journal_values v = *found;
+
+	for (unsigned i = 0; r->kind == JOURNAL_QUOTA && i < ELEMENTSOF(v.v); i++)
+		if (v.v[i] == r->ours.v[i])
+			v.v[i] = r->original.v[i];
+	return v;
 }
 
 static int quota_write(const struct place *p, const struct journal_values *from, const struct journal_values *to)

@@ -20,6 +20,9 @@ int  throttle_write(const struct place *p, enum journal_kind kind, const struct 
 bool throttle_equal(enum journal_kind kind, const struct journal_values *a, const struct journal_values *b);
 /* Is `found` what we wrote, or (busy) may it be from the middle of what we wrote? */
 bool throttle_is_ours(const struct journal_record *r, const struct journal_values *found);
+/* What somebody else wrote wants to be put back to: quota, period and burst are three
+ * values, and those of them that are still ours are put back to the original. */
+struct journal_values throttle_theirs(const struct journal_record *r, const struct journal_values *found);
 
 /* The weight of v2 (1..10000) as the file has it, and back. */
 int64_t throttle_weight_to_file(bool v2, int64_t weight);
