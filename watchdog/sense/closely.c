@@ -9,8 +9,8 @@
  * too: the figure is the largest growth among the cgroup and its ancestors that
  * have a quota. It is a sum over CPUs, as the probe's wait is.
  *
- * pids.current is read of those that fork most, and of all others in turn; between
- * its turns a cgroup shows the level found last.
+ * pids.current is read of those that fork most, and of one more sampled cgroup in
+ * turn, so that a bomb that stands at its limit is seen too.
  */
 #include "sense/closely.h"
 
@@ -36,17 +36,11 @@ struct one {
 	struct limit limits[ANCESTORS];
 };
 
-struct level {
-	uint64_t id;
-	int32_t pids;
-};
-
 struct closely {
 	struct cgroups *cgroups;
 	unsigned n;
 	struct one all[CLOSELY_MAX];
 	unsigned turn;
-	struct level levels[CGROUPS_MAX];       /* by index of the cgroup table */
 };
 
 struct closely *closely_new(struct cgroups *c)
@@ -189,57 +183,36 @@ static struct group_sample *sample_of(struct snapshot *s, uint64_t id)
 	return lo < s->n_groups && s->groups[lo].id == id ? &s->groups[lo] : NULL;
 }
 
-static void read_pids(struct closely *w, int index)
+static void read_pids(struct closely *w, struct group_sample *g)
 {
-	const struct group_info *g = cgroups_at(w->cgroups, (unsigned)index);
-	struct level *l = &w->levels[index];
 	char buf[32];
 	uint64_t v;
 	int fd;
 
-	if (!g)
-		return;
-	*l = (struct level){ .id = g->id, .pids = -1 };
 	fd = cgroups_open_file(w->cgroups, g->id, CGROUPS_TREE_PIDS, "pids.current");
 	if (fd < 0)
 		return;
 	if (cgfile_pread(fd, buf, sizeof(buf)) > 0 && cgfile_parse_u64(buf, &v) == 0)
-		l->pids = (int32_t)MIN(v, (uint64_t)INT32_MAX);
+		g->pids = (int32_t)MIN(v, (uint64_t)INT32_MAX);
 	close(fd);
 }
 
-static void read_forkers(struct closely *w, const struct snapshot *s)
+static void read_forkers(struct closely *w, struct snapshot *s)
 {
-	uint64_t done[CLOSELY_FORKERS];
-	const struct group_sample *most;
+	struct group_sample *most;
 	unsigned k, i;
-	int index;
 
 	for (k = 0; k < CLOSELY_FORKERS; k++) {
 		most = NULL;
 		for (i = 0; i < s->n_groups; i++)
-			if (s->groups[i].forks && (!most || s->groups[i].forks > most->forks) && !listed(done, k, s->groups[i].id))
+			if (s->groups[i].forks >= CLOSELY_FORKS && s->groups[i].pids < 0 && (!most || s->groups[i].forks > most->forks))
 				most = &s->groups[i];
 		if (!most)
 			break;
-		done[k] = most->id;
-		index = cgroups_index(w->cgroups, most->id);
-		if (index >= 0)
-			read_pids(w, index);
+		read_pids(w, most);
 	}
-}
-
-static void read_in_turn(struct closely *w)
-{
-	unsigned k, tries;
-
-	for (k = 0, tries = 0; k < CLOSELY_ROUND && tries < CGROUPS_MAX; tries++) {
-		w->turn = (w->turn + 1) % CGROUPS_MAX;
-		if (!cgroups_at(w->cgroups, w->turn))
-			continue;
-		read_pids(w, (int)w->turn);
-		k++;
-	}
+	if (s->n_groups)
+		read_pids(w, &s->groups[w->turn++ % s->n_groups]);
 }
 
 void closely_prime(struct closely *w)
@@ -259,7 +232,6 @@ void closely_read(struct closely *w, struct snapshot *s)
 	struct group_sample *g;
 	uint64_t some, full;
 	unsigned i;
-	int index;
 
 	for (i = 0; i < w->n; i++) {
 		g = sample_of(s, w->all[i].id);
@@ -270,10 +242,4 @@ void closely_read(struct closely *w, struct snapshot *s)
 		g->throttled_us = throttled(w, &w->all[i]);
 	}
 	read_forkers(w, s);
-	read_in_turn(w);
-	for (i = 0; i < s->n_groups; i++) {
-		index = cgroups_index(w->cgroups, s->groups[i].id);
-		if (index >= 0 && w->levels[index].id == s->groups[i].id)
-			s->groups[i].pids = w->levels[index].pids;
-	}
 }

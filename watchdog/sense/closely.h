@@ -9,8 +9,8 @@
 #include "sense/cgroups.h"
 
 #define CLOSELY_MAX     64      /* protected cgroups; beyond: not read */
-#define CLOSELY_FORKERS 6       /* cgroups whose pids are read in one tick, by forks */
-#define CLOSELY_ROUND   4       /* ... and further ones in turn, so that a bomb at its limit is seen too */
+#define CLOSELY_FORKERS 4       /* cgroups whose pids are read in one tick, by forks; and one more in turn */
+#define CLOSELY_FORKS   3       /* forks in a window that make one */
 
 struct closely;
 

@@ -113,13 +113,6 @@ void gather_add_run(struct gather *g, uint64_t id, uint64_t run_us)
 	g->groups[group_of(g, id)].run_ns += run_us * 1000;
 }
 
-void gather_take_run(struct gather *g, uint64_t id, uint64_t run_us)
-{
-	struct gather_group *o = &g->groups[group_of(g, id)];
-
-	o->run_ns -= MIN(o->run_ns, run_us * 1000);
-}
-
 void gather_keep(struct gather *g, uint64_t id)
 {
 	g->groups[group_of(g, id)].keep = true;

@@ -38,7 +38,6 @@ struct gather *gather_free(struct gather *g);
 void gather_begin(struct gather *g, usec_t window);
 void gather_add(struct gather *g, const struct gather_delta *d);        /* a cgroup's CPUs ascending */
 void gather_add_run(struct gather *g, uint64_t id, uint64_t run_us);    /* without CPUs */
-void gather_take_run(struct gather *g, uint64_t id, uint64_t run_us);   /* takes some back, at most all */
 void gather_keep(struct gather *g, uint64_t id);
 
 /* [0..gather_count) may be looked at and marked; gather_rank() puts the largest
