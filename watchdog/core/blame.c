@@ -290,9 +290,9 @@ static void spread_harm(struct harm *h, const struct snapshot *s)
 		const struct victim *v = &h->victims[i];
 
 		if (v->slot >= 0)
-			level_of[v->slot] = MAX(v->level, v->self_level);
+			level_of[v->slot] = v->strain;
 		else
-			anywhere += (uint64_t)v->level * SCALE;
+			anywhere += (uint64_t)v->strain * SCALE;
 	}
 	for (i = 0; i < n; i++) {
 		const struct group_sample *x = &s->groups[i];
@@ -343,7 +343,7 @@ static uint64_t own_blame(const struct harm *h, const struct snapshot *s, uint32
 
 	for (j = 0; h->sample_slot[i] >= 0 && j < h->n_victims; j++)
 		if (h->victims[j].slot == h->sample_slot[i] && !h->victims[j].selfish)
-			level = (uint64_t)h->victims[j].level * SCALE;
+			level = (uint64_t)h->victims[j].strain * SCALE;
 	if (level == 0)
 		return 0;
 	for (j = 0; j < m; j++)
@@ -448,7 +448,6 @@ void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, u
 {
 	uint32_t i, n = MIN(s->n_groups, MAX_SAMPLES);
 	permyriad_t canary;
-	bool harmed = false;
 
 	h->fresh = h->login_fresh = false;
 	h->n_victims = h->n_suspects = 0;
@@ -466,9 +465,7 @@ void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, u
 		if (slot >= 0 && g->slot[slot].as != IMPORTANCE_NONE && !g->slot[slot].self)
 			judge_group(h, s, g, i, canary, login_cost, answers);
 	}
-	for (i = 0; i < h->n_victims; i++)
-		harmed = harmed || h->victims[i].level > 0 || h->victims[i].self_level > 0;
-	if (!harmed)
+	if (h->strain == 0)
 		return;
 	spread_harm(h, s);
 	collect(h, s, g);

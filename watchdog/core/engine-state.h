@@ -35,6 +35,7 @@
 #define RELEASE_GAP        USEC_PER_SEC
 #define BOOST_WEIGHT       300                  /* lifeline for what has none, while the culprit is protected */
 #define MAX_POOLS          (MAX_POLICIES + 1)   /* [0] is rescue, [i + 1] policy i */
+#define SIBLINGS_FOR       (5 * USEC_PER_SEC)   /* after the first cut: late ones of a pattern join it */
 #define MAX_WHO            8                    /* beyond: the less harmed do not count for the effect */
 #define RESCUE_BAD         8000                 /* part of the measured windows in which the way in has to be dead, permyriad */
 #define RESCUE_FINE        USEC_PER_SEC         /* alive for so long: it is not dead */
@@ -66,7 +67,7 @@ struct pool {
 	uint16_t measured, bad;         /* rescue: windows since over_since, and those of them in which the way in was dead */
 	usec_t fine_since;
 	permyriad_t database;           /* harm of databases at the latest addition */
-	usec_t added_at;
+	usec_t added_at, began_at;
 	uint8_t worse;
 	bool effective;
 	bool said_limit, said_would, said_not;
@@ -159,6 +160,7 @@ struct engine {
 	uint32_t said;                  /* 1 << cause: reported in this alarm */
 	uint8_t cause_windows;
 	enum cause cause, cause_next;
+	usec_t login, login_at;         /* what a login takes: the latest evidence */
 	permyriad_t level;              /* worst of all, and what it was worst for: latest evidence */
 	usec_t level_at;
 	uint32_t over_windows;
@@ -180,9 +182,7 @@ struct engine {
 	uint32_t n_memories;
 	struct memory memories[MAX_MEMORIES];
 	struct endpoint endpoints[MAX_POLICIES];
-	usec_t failed_at;               /* the latest failure that was said */
-	enum verb failed_verb;
-	int failed_error;
+	uint32_t failed_verbs;          /* 1 << verb: said in this incident */
 	bool said_full;
 	bool lifelines_due;
 	usec_t lifeline_retry;          /* 0: none */
@@ -244,6 +244,7 @@ struct plan {
 };
 
 void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret);
+void squeeze_plan_siblings(struct engine *e, uint32_t pool, int parent, struct plan *ret);
 struct ladder_case squeeze_case(const struct engine *e, uint32_t pool, int slot, uint32_t broken);
 struct squeeze *squeeze_find(struct engine *e, uint64_t group);
 struct squeeze *squeeze_new(struct engine *e, uint32_t pool, const struct target *t, const struct reason *r);

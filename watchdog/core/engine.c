@@ -245,9 +245,10 @@ static void end_alarm(struct engine *e)
 	e->cause = e->cause_next = CAUSE_NONE;
 	e->cause_windows = 0;
 	e->level = 0;
-	e->level_at = e->over_since = 0;
+	e->level_at = e->over_since = e->login = e->login_at = 0;
 	e->over_windows = 0;
 	e->n_memories = 0;
+	e->failed_verbs = 0;
 	memset(&e->triage_memory, 0, sizeof(e->triage_memory));
 	memset(&e->triage, 0, sizeof(e->triage));
 	memset(e->endpoints, 0, sizeof(e->endpoints));
@@ -313,6 +314,7 @@ static void close_incident(struct engine *e)
 	uint32_t i;
 
 	e->incident_since = e->incident_quiet = 0;
+	e->failed_verbs = 0;
 	inside_boost(e, false);
 	for (i = 0; i < MAX_POOLS; i++) {
 		struct pool *p = &e->pools[i];
@@ -371,6 +373,10 @@ static void judge_harm(struct engine *e, usec_t window)
 
 	for (i = 0; i < IMPORTANCE_NONE; i++)
 		level = MAX(level, e->harm.level[i]);
+	if (e->harm.login_fresh) {
+		e->login = e->harm.login;
+		e->login_at = e->now;
+	}
 	if (e->harm.fresh) {
 		e->level = level;
 		e->level_at = e->now;

@@ -233,6 +233,7 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 		e->out->tasks[e->out->n_tasks++] = *t;
 		a->n_tasks++;
 	}
+	s->rounds = 0;                  /* a ranking sees only who ran meanwhile: again, as long as it finds any */
 	a->reason = s->reason;
 	a->until = s->until;
 	a->parent = s->last_action;

@@ -120,6 +120,7 @@ void orders_policies(struct engine *e, const struct policy_set *set)
 	(void)groups_refresh(&e->groups, &e->set, e->now);
 	e->lifelines_due = true;
 	e->lifeline_tries = 0;
+	e->failed_verbs = 0;
 	(void)engine_report(e, WHY_POLICY, &r, GROUP_NONE, "");
 }
 

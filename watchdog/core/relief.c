@@ -186,7 +186,7 @@ static void start(struct engine *e, uint32_t pool)
 	watch_effect(e, pool);
 	p->first = p->hurt;
 	p->database = e->harm.level[IMPORTANCE_DATABASE];
-	p->added_at = e->now;
+	p->added_at = p->began_at = e->now;
 	p->worse = 0;
 	begin_judging(e, p);
 	p->cause = e->triage.cause;
@@ -235,16 +235,11 @@ static bool add_siblings(struct engine *e, uint32_t pool)
 {
 	struct pool *p = &e->pools[pool];
 	struct plan plan;
-	uint32_t i, n = 0;
 
-	if (p->pattern != PATTERN_SIBLINGS || e->triage.pattern != PATTERN_SIBLINGS || e->now - p->added_at < LAW_CUT_GAP || p->growing)
+	if (p->pattern == PATTERN_NONE || e->now - p->added_at < LAW_CUT_GAP || e->now - p->began_at > SIBLINGS_FOR || p->growing)
 		return false;
-	squeeze_plan(e, pool, true, &plan);
-	for (i = 0; i < plan.n; i++)
-		if (e->groups.slot[plan.targets[i].slot].parent == p->parent)
-			plan.targets[n++] = plan.targets[i];
-	plan.n = n;
-	if (n == 0)
+	squeeze_plan_siblings(e, pool, p->parent, &plan);
+	if (plan.n == 0)
 		return false;
 	p->added_at = e->now;
 	begin_judging(e, p);
@@ -469,7 +464,7 @@ static void pool_tick(struct engine *e, uint32_t pool)
 	struct pool *p = &e->pools[pool];
 	struct params par = engine_params(e, pool);
 	permyriad_t level, strain;
-	bool fresh = watch_level(e, pool, &level, &strain), over, busy = p->n > 0, dead = true;
+	bool fresh = watch_level(e, pool, &level, &strain), over, busy = p->n > 0, dead = true, slow;
 	permyriad_t limit = pool == 0 ? watch_login_share(e, busy ? 2 : 1) : par.wait;
 	permyriad_t well = pool == 0 ? watch_login_share(e, 4) : par.wait / 2;
 
@@ -519,7 +514,8 @@ static void pool_tick(struct engine *e, uint32_t pool)
 		return;
 	if (e->harm.fresh)
 		watch_demand(e, pool);
-	if (fresh && p->strain >= well && p->level < limit && add_siblings(e, pool)) {
+	slow = e->now - e->login_at < EVIDENCE_LASTS && 2 * e->login >= 3 * e->set.settings.login_cost;
+	if (e->harm.total > 0 && (p->strain >= well || slow) && p->level < limit && add_siblings(e, pool)) {
 		squeeze_share(e, pool);
 		return;
 	}

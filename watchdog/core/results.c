@@ -52,12 +52,10 @@ static void say_failed(struct engine *e, const struct inflight *f, const struct 
 	const char *words = error_words(error);
 	char text[REASON_TEXT_MAX];
 
-	/* 64 writes that fail for one reason are one line. */
-	if (e->failed_at && e->now - e->failed_at < USEC_PER_SEC && e->failed_verb == f->verb && e->failed_error == error)
+	/* 64 writes that fail are one line, and so are their next attempts. */
+	if (e->failed_verbs & (1u << f->verb))
 		return;
-	e->failed_at = e->now;
-	e->failed_verb = f->verb;
-	e->failed_error = error;
+	e->failed_verbs |= 1u << f->verb;
 	if (s != NULL)
 		r = s->reason;
 	else {

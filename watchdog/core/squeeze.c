@@ -192,7 +192,10 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 			continue;
 		/* Of a pattern every sibling that does the same: the last fifth of 64 would be
 		 * enough to go on with. */
-		if (full && (e->triage.pattern != PATTERN_SIBLINGS || e->groups.slot[x->slot].parent != parent || x->blame * 3 < mean))
+		if (full && (e->triage.pattern != PATTERN_SIBLINGS || e->groups.slot[x->slot].parent != parent))
+			continue;
+		/* Who is far below the average is not one of them; late ones join (add_siblings). */
+		if (e->triage.pattern == PATTERN_SIBLINGS && x->blame * 2 < mean)
 			continue;
 		/* No tail of bystanders behind one that explains almost enough. */
 		if (x->blame * (e->triage.pattern == PATTERN_NONE ? SET_LEAST_PART : SET_LEAST_PART * 3 / 2) < most)
@@ -226,6 +229,62 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 	}
 	ret->usage = (permyriad_t)MIN(usage, (uint64_t)PERMYRIAD_FULL);
 	ret->entitled = (permyriad_t)MIN(entitled, (uint64_t)PERMYRIAD_FULL);
+}
+
+/* "hog17.service" and "hog3.service", "docker-7a….scope" and "docker-c4….scope": the same up
+ * to the first digit or to a separator. */
+static bool same_stem(const char *a, const char *b)
+{
+	uint32_t i;
+
+	for (i = 0; a[i] && a[i] == b[i]; i++)
+		if (a[i] >= '0' && a[i] <= '9')
+			break;
+	if (i < 2)
+		return false;
+	return memchr("-_@:", a[i - 1], 4) != NULL ||
+	       ((a[i] == 0 || (a[i] >= '0' && a[i] <= '9')) && (b[i] == 0 || (b[i] >= '0' && b[i] <= '9')));
+}
+
+static const char *last_component(const struct group_info *info)
+{
+	const char *last = strrchr(info->path, '/');
+
+	return last ? last + 1 : info->path;
+}
+
+/* Those that are called like the ones squeezed already, live beside them and take more
+ * than their share. */
+void squeeze_plan_siblings(struct engine *e, uint32_t pool, int parent, struct plan *ret)
+{
+	const struct harm *h = &e->harm;
+	const char *like = NULL;
+	uint32_t i;
+
+	memset(ret, 0, sizeof(*ret));
+	for (i = 0; i < e->n_squeezes && like == NULL; i++) {
+		int slot = groups_find(&e->groups, e->squeezes[i].group);
+
+		if (e->squeezes[i].pool == pool && slot >= 0 && e->groups.slot[slot].parent == parent)
+			like = last_component(&e->groups.slot[slot].info);
+	}
+	for (i = 0; like != NULL && i < h->n_suspects && e->n_squeezes + ret->n < MAX_SQUEEZES; i++) {
+		const struct suspect *x = &h->suspects[i];
+		const struct group *u = x->slot >= 0 ? &e->groups.slot[x->slot] : NULL;
+		struct ladder_case c;
+		enum rung rung;
+
+		if (u == NULL || x->no_unit != UNIT_OK || u->pinned || u->parent != parent || x->usage * 10 <= x->entitled * 11 ||
+		    (pool > 0 && u->throttle != (int16_t)(pool - 1)) || squeeze_barred(e, x->id) || !same_stem(like, last_component(&u->info)))
+			continue;
+		c = squeeze_case(e, pool, x->slot, 0);
+		c.pattern = PATTERN_SIBLINGS;
+		c.weight_only = engine_params(e, pool).useful;
+		rung = ladder_next(&c, RUNG_NONE);
+		if (rung == RUNG_NONE)
+			continue;
+		ret->targets[ret->n++] = (struct target) { .slot = x->slot, .rung = (uint8_t)rung, .depth = u->depth, .weight_only = c.weight_only, .cpus = cpus_used(e) };
+	}
 }
 
 struct squeeze *squeeze_new(struct engine *e, uint32_t pool, const struct target *t, const struct reason *r)
