@@ -25,6 +25,7 @@ def platform(c):
     check(os.path.exists("/sys/kernel/btf/vmlinux"), "no BTF")
     on = read(lib.SYSTEM + "/cgroup.subtree_control")
     note(f"{os.uname().release}, {lib.sh('systemctl', '--version').split()[1]}, {lib.CPUS} CPUs, "
+         f"clock {read('/sys/devices/system/clocksource/clocksource0/current_clocksource')}, "
          f"system.slice has: {on}")
     check("cpu" not in on.split(), f"system.slice is not as on a stock Debian: {on}")
     failed = lib.systemctl("--failed", "--plain", "--no-legend")

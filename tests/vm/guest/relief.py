@@ -309,15 +309,19 @@ def postgres(c):
 @lib.test(TESTS, 420)
 def kill9(c):
     """Killed in mid-squeeze: restored first, relief again, and no residue."""
+    def steward():
+        return int(lib.systemctl("show", "-P", "MainPID", "reprieve-steward.service"))
     with squeezed_hogs(c) as (w, load):
+        helper = steward()
         for _ in range(2):
             w.guard.kill9()
             w.wait_squeezed()
             time.sleep(2)
             w.check_spared()
         c.logins.show_relief("hogs, after two kill -9")
-        helper = int(lib.systemctl("show", "-P", "MainPID", "reprieve-steward.service"))
+        check(steward() == helper, "the steward did not outlive the guard")
         os.kill(helper, 9)
+        lib.wait_for("the steward to be restarted", lambda: steward() not in (0, helper), 60)
         lib.wait_for("the steward to come back and the lifelines with it",
                      lambda: not lib.changes({lib.SSH[len(lib.CGROUP):]: w.calm[lib.SSH[len(lib.CGROUP):]]}, lib.knobs()), 60)
 
