@@ -14,7 +14,7 @@
 #define UNTIL_GRACE     (10 * USEC_PER_SEC)     /* a release may fail and be tried again */
 #define RELEASED_WITHIN (25 * USEC_PER_MIN)     /* after the last culprit is gone */
 #define FLIPS_PER_MIN   4
-#define FLIPS_PER_10MIN 14                      /* a hold that doubles: 5; begun anew after an AtMost that is short: twice that */
+#define FLIPS_PER_10MIN 18                      /* a hold that doubles: 5; an AtMost of a minute begins it anew three times */
 
 void check_fail(struct sim *s, const char *format, ...)
 {
