@@ -9,8 +9,10 @@
  * action times out and it asks again.
  *
  * Lifeline weights must not outlive the guard: they are put back when we are told to
- * end, when the guard is gone for GUARD_GRACE, and before anything else at a start
- * that finds the record of a killed one. */
+ * end and when the guard is gone for GUARD_GRACE. A start that finds the record of a
+ * killed steward leaves them to a guard that asks for them again, since taking the
+ * last one away makes systemd switch the cpu controller off, and with it every
+ * squeeze; what is not asked for within GUARD_GRACE is put back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -63,7 +65,7 @@ struct order {
 static struct {
 	struct loop loop;
 	struct loop_source peer;
-	struct loop_timer connect, grace, orders_timer, watchdog;
+	struct loop_timer connect, grace, adopted, orders_timer, watchdog;
 	int rundir_fd, root_fd;
 	char socket[256];
 	bool inherited;
@@ -318,6 +320,15 @@ static int guard_stays_away(struct loop *l, struct loop_timer *t, void *data)
 	return 0;
 }
 
+static int look_for_unclaimed(struct loop *l, struct loop_timer *t, void *data)
+{
+	if (g.peer.fd >= 0)
+		(void)lifeline_undo_unclaimed(g.lifeline);
+	else
+		(void)guard_stays_away(l, t, data);
+	return 0;
+}
+
 static void hang_up(void)
 {
 	int fd = g.peer.fd;
@@ -511,9 +522,16 @@ int main(int argc, char **argv)
 		log_error("cannot start: %s", strerror(-r));
 		return 1;
 	}
-	r = put_back();
-	if (restore)
-		return r < 0 ? 1 : 0;
+	if (restore) {
+		/* A guard that lives will be served by our successor. */
+		int guard = str_format(g.socket, sizeof(g.socket), "%s/" PROTOCOL_SOCKET, rundir) ? wire_connect(g.socket) : -ENAMETOOLONG;
+
+		if (guard >= 0)
+			return close(guard), 0;
+		return put_back() < 0 ? 1 : 0;
+	}
+	if (lifeline_count(g.lifeline) > 0)
+		loop_set_timer(&g.loop, &g.adopted, loop_clock() + GUARD_GRACE, look_for_unclaimed, NULL);
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);

@@ -176,6 +176,30 @@ static void set_and_undo(void **state)
 	l = lifeline_free(l);
 }
 
+/* Killed, and the guard asks its successor for one of two again: that one is not touched at all. */
+static void adopted(void **state)
+{
+	struct lifeline *l = NULL;
+	int32_t before, after;
+	int sets;
+
+	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), 0);
+	assert_int_equal(lifeline_set(l, "dbus.service", 700, &before, &after), 0);
+	l = lifeline_free(l);
+	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	sets = g->sets;
+	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), 0);
+	assert_int_equal(before, LIFELINE_UNSET);
+	assert_int_equal(after, 800);
+	assert_int_equal(g->sets, sets);
+	assert_int_equal(lifeline_undo_unclaimed(l), 0);
+	assert_int_equal(g->weight[0], 800);
+	assert_int_equal(g->weight[1], 250);
+	assert_int_equal(lifeline_count(l), 1);
+	l = lifeline_free(l);
+}
+
 /* Killed in between: another process finds the record and puts back. */
 static void after_a_kill(void **state)
 {
@@ -248,7 +272,7 @@ static void records(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(set_and_undo), T(after_a_kill), T(refusals), T(slow_systemd), T(records) };
+	const struct CMUnitTest tests[] = { T(set_and_undo), T(after_a_kill), T(adopted), T(refusals), T(slow_systemd), T(records) };
 	char path[64];
 	int r;
 

@@ -45,6 +45,7 @@ struct changed {
 	char unit[UNIT_MAX];
 	int32_t before;
 	int dropin;
+	bool claimed;                   /* asked for since we started, not only found in the record */
 };
 
 struct lifeline {
@@ -310,14 +311,17 @@ int lifeline_set(struct lifeline *l, const char *unit, int32_t weight, int32_t *
 			return r;
 		}
 	}
-	r = put_weight(l, unit, weight);
-	if (r == -ENOENT)
-		(void)forget(l, c);
-	if (r < 0)
-		return r;
-	r = get_weight(l, unit, &now);
-	if (r < 0)
-		return r;
+	if (now != weight) {
+		r = put_weight(l, unit, weight);
+		if (r == -ENOENT)
+			(void)forget(l, c);
+		if (r < 0)
+			return r;
+		r = get_weight(l, unit, &now);
+		if (r < 0)
+			return r;
+	}
+	c->claimed = true;
 	*ret_before = c->before;
 	*ret_after = now;
 	return 0;
@@ -345,13 +349,17 @@ int lifeline_undo(struct lifeline *l, const char *unit, int32_t *ret_now)
 	return forget(l, c);
 }
 
-int lifeline_undo_all(struct lifeline *l)
+static int undo(struct lifeline *l, bool claimed_too)
 {
 	int first = 0;
 
 	for (unsigned i = l->n; i > 0; i--) {
 		int32_t now;
-		int r = lifeline_undo(l, l->changed[i - 1].unit, &now);
+		int r;
+
+		if (l->changed[i - 1].claimed && !claimed_too)
+			continue;
+		r = lifeline_undo(l, l->changed[i - 1].unit, &now);
 
 		if (r < 0 && first == 0)
 			first = r;
@@ -359,4 +367,14 @@ int lifeline_undo_all(struct lifeline *l)
 			break;                  /* the others would take as long */
 	}
 	return first;
+}
+
+int lifeline_undo_all(struct lifeline *l)
+{
+	return undo(l, true);
+}
+
+int lifeline_undo_unclaimed(struct lifeline *l)
+{
+	return undo(l, false);
 }

@@ -29,6 +29,7 @@ int lifeline_set(struct lifeline *l, const char *unit, int32_t weight, int32_t *
 /* -ENOENT: nothing was changed there. A unit that is gone counts as put back. */
 int lifeline_undo(struct lifeline *l, const char *unit, int32_t *ret_now);
 int lifeline_undo_all(struct lifeline *l);              /* goes on after a failure; the first one */
+int lifeline_undo_unclaimed(struct lifeline *l);        /* the same for those of the record that were not set again */
 unsigned lifeline_count(const struct lifeline *l);
 
 /* "unit weight dropin" lines, see lifeline.c. 0 or -EBADMSG. For the tests. */
