@@ -36,6 +36,7 @@
 #define BOOST_WEIGHT       300                  /* lifeline for what has none, while the culprit is protected */
 #define MAX_POOLS          (MAX_POLICIES + 1)   /* [0] is rescue, [i + 1] policy i */
 #define SIBLINGS_FOR       (5 * USEC_PER_SEC)   /* after the first cut: late ones of a pattern join it */
+#define EXPLAINS_PART      5                    /* who is to blame for less than a fifth by now is not cut further */
 #define MAX_WHO            8                    /* beyond: the less harmed do not count for the effect */
 #define RESCUE_BAD         8000                 /* part of the measured windows in which the way in has to be dead, permyriad */
 #define RESCUE_FINE        USEC_PER_SEC         /* alive for so long: it is not dead */
@@ -183,7 +184,7 @@ struct engine {
 	struct memory memories[MAX_MEMORIES];
 	struct endpoint endpoints[MAX_POLICIES];
 	uint32_t failed_verbs;          /* 1 << verb: said in this incident */
-	bool said_full;
+	usec_t barred_until;            /* everything was released by command: nothing is squeezed until then */
 	bool lifelines_due;
 	usec_t lifeline_retry;          /* 0: none */
 	uint32_t lifeline_tries;
@@ -221,6 +222,7 @@ bool watch_level(const struct engine *e, uint32_t pool, permyriad_t *ret_level, 
 permyriad_t watch_login_share(const struct engine *e, unsigned part);
 void watch_effect(struct engine *e, uint32_t pool);     /* who is harmed → p->who, p->hurt; without members */
 void watch_hurt(struct engine *e, uint32_t pool);       /* p->hurt, with members */
+bool watch_explains(const struct engine *e, uint32_t pool);     /* what is squeezed is still to blame for a part */
 bool watch_wants_more(const struct engine *e, uint32_t pool);   /* what is squeezed would still do the same */
 bool watch_pending(const struct engine *e, uint32_t pool);      /* tasks are being looked for or lowered */
 bool watch_worse(struct engine *e, uint32_t pool);      /* undone */

@@ -58,7 +58,7 @@ void engine_init(struct engine *e, const struct policy_set *set, uint32_t seed)
 uint32_t engine_seed(const struct engine *e) { return e->seed; }
 const struct policy_set *engine_policies(const struct engine *e) { return &e->set; }
 bool engine_paused(const struct engine *e) { return e->paused_until > e->now; }
-bool engine_may_act(const struct engine *e) { return e->set.settings.mode != MODE_OBSERVE && !engine_paused(e); }
+bool engine_may_act(const struct engine *e) { return e->set.settings.mode != MODE_OBSERVE && !engine_paused(e) && e->now >= e->barred_until; }
 
 /* Rescue knows one pool, [0]; the other modes the policies'. */
 uint32_t engine_first_pool(const struct engine *e) { return e->set.settings.mode == MODE_RESCUE ? 0 : 1; }
@@ -116,7 +116,6 @@ struct action *engine_emit(struct engine *e, enum verb verb, uint64_t group, use
 	if (e->out->n >= MAX_ACTIONS)
 		return NULL;
 	if (answered && e->n_inflight >= MAX_INFLIGHT) {
-		e->said_full = true;
 		return NULL;
 	}
 	a = &e->out->a[e->out->n++];
@@ -248,6 +247,7 @@ static void end_alarm(struct engine *e)
 	e->level_at = e->over_since = e->login = e->login_at = 0;
 	e->over_windows = 0;
 	e->n_memories = 0;
+	e->barred_until = 0;
 	e->failed_verbs = 0;
 	memset(&e->triage_memory, 0, sizeof(e->triage_memory));
 	memset(&e->triage, 0, sizeof(e->triage));

@@ -144,6 +144,7 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 			squeeze_remember(e, e->squeezes[i].group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
 			squeeze_release(e, &e->squeezes[i], &r);
 		}
+		e->barred_until = e->now + MEMORY_OPERATOR;
 		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "everything released, and left alone for 10min");
 		a = engine_emit(e, VERB_RELEASE, GROUP_NONE, 5 * USEC_PER_SEC);
 		if (a != NULL)
@@ -159,6 +160,7 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "paused: everything released, nothing is squeezed until it ends");
 		break;
 	case OPERATOR_RESUME:
+		e->barred_until = 0;
 		if (e->paused_until == 0)
 			break;
 		e->paused_until = 0;

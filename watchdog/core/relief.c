@@ -289,6 +289,9 @@ static void tighten(struct engine *e, uint32_t pool)
 		weights += s->rung == RUNG_WEIGHT;
 		tasks += s->rung == RUNG_TASKS;
 	}
+	/* Something else is to blame by now (the kernel, the host, another): no use in cutting these. */
+	if (!triage_squeezes(e->triage.cause) || !watch_explains(e, pool))
+		goto judge;
 	for (i = 0; tasks > 0 && i < e->n_squeezes; i++) {
 		struct squeeze *s = &e->squeezes[i];
 
@@ -347,6 +350,7 @@ static void tighten(struct engine *e, uint32_t pool)
 		squeeze_share(e, pool);
 		return;
 	}
+judge:
 	/* Nothing further. Was it of any use? A pattern that would go on at once is held in any case. */
 	if (e->now - p->cut_at < (p->pattern != PATTERN_NONE ? 2 : 1) * LAW_UNDO_AFTER)
 		return;
@@ -526,8 +530,10 @@ static void pool_tick(struct engine *e, uint32_t pool)
 	if (p->judge > 0 && e->now - p->cut_at >= LAW_JUDGE_MOST)
 		p->judge = 0;
 	if (over && fresh && p->over_windows >= 2 && p->judge == 0 && e->now - p->cut_at >= LAW_CUT_GAP) {
-		if (p->growing)
+		if (p->growing && triage_squeezes(e->triage.cause) && watch_explains(e, pool))
 			relapse(e, pool);
+		else if (p->growing)
+			p->well_since = 0;
 		else
 			tighten(e, pool);
 	} else if (p->well_since && e->now - p->well_since >= p->hold)

@@ -259,9 +259,13 @@ void squeeze_plan_siblings(struct engine *e, uint32_t pool, int parent, struct p
 {
 	const struct harm *h = &e->harm;
 	const char *like = NULL;
+	uint64_t most = 0;
 	uint32_t i;
 
 	memset(ret, 0, sizeof(*ret));
+	for (i = 0; i < h->n_suspects; i++)
+		if (engine_shows(e, &h->suspects[i]))
+			most = MAX(most, h->suspects[i].blame);
 	for (i = 0; i < e->n_squeezes && like == NULL; i++) {
 		int slot = groups_find(&e->groups, e->squeezes[i].group);
 
@@ -274,7 +278,7 @@ void squeeze_plan_siblings(struct engine *e, uint32_t pool, int parent, struct p
 		struct ladder_case c;
 		enum rung rung;
 
-		if (u == NULL || x->no_unit != UNIT_OK || u->pinned || u->parent != parent || x->usage * 10 <= x->entitled * 11 ||
+		if (u == NULL || x->no_unit != UNIT_OK || u->pinned || u->parent != parent || x->blame * SET_LEAST_PART * 3 / 2 < most || x->usage * 10 <= x->entitled * 11 ||
 		    (pool > 0 && u->throttle != (int16_t)(pool - 1)) || squeeze_barred(e, x->id) || !same_stem(like, last_component(&u->info)))
 			continue;
 		c = squeeze_case(e, pool, x->slot, 0);

@@ -98,6 +98,18 @@ void watch_hurt(struct engine *e, uint32_t pool)
 		p->hurt = (3 * p->hurt + hurt_now(e, p)) / 4;
 }
 
+bool watch_explains(const struct engine *e, uint32_t pool)
+{
+	uint64_t blame = 0;
+	uint32_t i, j;
+
+	for (i = 0; i < e->harm.n_suspects; i++)
+		for (j = 0; e->harm.suspects[i].blame > 0 && j < e->n_squeezes; j++)
+			if (e->squeezes[j].pool == pool && !e->squeezes[j].release && e->squeezes[j].group == e->harm.suspects[i].id)
+				blame += e->harm.suspects[i].blame;
+	return blame * EXPLAINS_PART >= e->harm.total;
+}
+
 bool watch_wants_more(const struct engine *e, uint32_t pool)
 {
 	uint64_t blame = 0, wait = 0, n = 0;
