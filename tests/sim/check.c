@@ -143,7 +143,7 @@ void check_before(struct sim *s, const struct event *ev)
 	}
 	if ((worst - 1) / worst * 10000 >= wait / 3.0)
 		s->check.harm_told = s->now;
-	if ((!any && snap->machine.cpu_some >= 0 && snap->machine.cpu_some < set->alarm) ||
+	if ((!any && snap->n_groups == 0 && snap->machine.cpu_some >= 0 && snap->machine.cpu_some < set->alarm) ||
 	    (any && way * (double) set->login_cost < 0.4 * (double) set->rescue_login))
 		s->check.bad_time -= MIN(s->check.bad_time, 3 * snap->window);
 	else
