@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-triage: the cause, case by case. */
+#include "unit/world.h"
+#include "core/triage.h"
+
+struct stage {
+	struct snapshot s;
+	struct harm h;
+	struct groups g;
+	struct triage_memory m;
+};
+
+static struct stage *st;
+
+static int setup(void **state)
+{
+	unsigned i;
+
+	st = calloc(1, sizeof(*st));
+	groups_init(&st->g);
+	st->s.window = 100 * MS;
+	st->s.machine = (struct machine_sample) { .ncpu = 2, .tasks = 300, .tasks_max = 32768 };
+	st->h.inside = SLOT_NONE;
+	st->h.level[IMPORTANCE_LOGIN] = 9000;
+	for (i = 0; i < 40; i++) {
+		st->g.slot[i].info.id = 100 + i;
+		st->g.slot[i].parent = 50;
+		st->h.suspects[i] = (struct suspect) { .slot = (int16_t)i, .id = 100 + i };
+	}
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	free(st);
+	return 0;
+}
+
+static void suspects(unsigned n, uint64_t first, uint64_t rest)
+{
+	unsigned i;
+
+	st->h.n_suspects = n;
+	st->h.total = st->h.touchable = 0;
+	for (i = 0; i < n; i++) {
+		st->h.suspects[i].blame = i == 0 ? first : rest;
+		st->h.total += st->h.suspects[i].blame;
+	}
+	st->h.touchable = st->h.total;
+}
+
+static struct triage decide(unsigned windows)
+{
+	struct triage t;
+
+	do
+		triage_decide(&st->m, &st->s, &st->h, &st->g, 7500, &t);
+	while (--windows > 0);
+	return t;
+}
+
+static void runaway_or_overload(void **state)
+{
+	static const struct { unsigned n; uint64_t first, rest; enum cause cause; enum pattern pattern; } cases[] = {
+		{ 1, 1000, 0, CAUSE_RUNAWAY, PATTERN_NONE }, { 3, 500, 400, CAUSE_RUNAWAY, PATTERN_NONE },
+		{ 8, 100, 100, CAUSE_OVERLOAD, PATTERN_NONE }, { 40, 100, 100, CAUSE_RUNAWAY, PATTERN_SIBLINGS },
+		{ 30, 2000, 100, CAUSE_OVERLOAD, PATTERN_NONE },        /* one stands out: no pattern */
+	};
+	unsigned i;
+
+	for (i = 0; i < ELEMENTSOF(cases); i++) {
+		struct triage t;
+
+		suspects(cases[i].n, cases[i].first, cases[i].rest);
+		t = decide(1);
+		assert_int_equal(t.cause, cases[i].cause);
+		assert_int_equal(t.pattern, cases[i].pattern);
+		assert_int_equal(t.group, 100);
+		assert_true(triage_squeezes(t.cause));
+	}
+}
+
+static void strangers_are_no_pattern(void **state)
+{
+	unsigned i;
+
+	suspects(40, 100, 100);
+	for (i = 0; i < 40; i++)
+		st->g.slot[i].parent = (int16_t)(60 + i);
+	assert_int_equal(decide(1).pattern, PATTERN_NONE);
+}
+
+static void forks(void **state)
+{
+	static const struct { uint32_t mine, others; enum pattern pattern; } cases[] = {
+		{ 5000, 10, PATTERN_FORKS }, { 400, 0, PATTERN_NONE }, { 600, 100, PATTERN_NONE }, { 600, 50, PATTERN_FORKS },
+	};
+	unsigned i;
+
+	for (i = 0; i < ELEMENTSOF(cases); i++) {
+		suspects(1, 1000, 0);
+		st->h.suspects[0].forks = cases[i].mine;
+		st->s.machine.forks = (int32_t)((cases[i].mine + cases[i].others) / 10);
+		assert_int_equal(decide(1).pattern, cases[i].pattern);
+	}
+}
+
+static void not_cpu(void **state)
+{
+	struct triage t;
+
+	suspects(1, 1000, 0);
+	/* One odd window of steal delays nothing, but 80 % is named in the second. */
+	st->s.machine.steal = 2000;
+	assert_int_equal(decide(1).cause, CAUSE_RUNAWAY);
+	st->s.machine.steal = 8000;
+	t = decide(2);
+	assert_int_equal(t.cause, CAUSE_STEAL);
+	assert_false(triage_squeezes(t.cause));
+	st->s.machine.steal = 0;
+	memset(&st->m, 0, sizeof(st->m));
+	st->s.machine.irq = 6000;
+	assert_int_equal(decide(8).cause, CAUSE_IRQ);
+	st->s.machine.irq = 0;
+	memset(&st->m, 0, sizeof(st->m));
+	st->s.machine.sched_ext = true;
+	assert_int_equal(decide(1).cause, CAUSE_SCHED_EXT);
+	st->s.machine.sched_ext = false;
+	st->h.kernel = 600;
+	assert_int_equal(decide(1).cause, CAUSE_KERNEL);
+	st->h.kernel = 100;
+	st->h.suspects[0].rt_run_us = 60000;
+	t = decide(1);
+	assert_int_equal(t.cause, CAUSE_REALTIME);
+	assert_int_equal(t.group, 100);
+}
+
+static void without_harm(void **state)
+{
+	suspects(1, 1000, 0);
+	st->h.level[IMPORTANCE_LOGIN] = 100;
+	assert_int_equal(decide(1).cause, CAUSE_NONE);
+	st->s.machine.mem_full = 9000;
+	assert_int_equal(decide(5).cause, CAUSE_BLOCKED);
+	st->s.machine.mem_full = 0;
+	memset(&st->m, 0, sizeof(st->m));
+	st->s.machine.tasks = 30000;
+	assert_int_equal(decide(1).cause, CAUSE_PIDS);
+	st->s.machine.tasks = 300;
+	st->h.n_victims = 1;
+	st->h.victims[0] = (struct victim) { .id = 5, .own_limit = 6000 };
+	assert_int_equal(decide(1).cause, CAUSE_OWN_LIMIT);
+	assert_int_equal(decide(1).own_limit_group, 5);
+	/* Its own limit and a neighbour: both. */
+	st->h.level[IMPORTANCE_LOGIN] = 9000;
+	assert_int_equal(decide(1).cause, CAUSE_RUNAWAY);
+	assert_true(decide(1).also & (1u << CAUSE_OWN_LIMIT));
+}
+
+static void self(void **state)
+{
+	suspects(1, 1000, 0);
+	st->h.inside = 7;
+	st->h.total = 3000;
+	st->h.protected_ = 2000;
+	assert_int_equal(decide(1).cause, CAUSE_SELF);
+	assert_int_equal(decide(1).group, 107);
+	st->h.protected_ = 1000;
+	assert_int_equal(decide(1).cause, CAUSE_RUNAWAY);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(not_cpu), T(without_harm), T(self),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
