@@ -92,7 +92,7 @@ static double slowdown(const struct snapshot *snap, const struct group_sample *g
 	if (g->psi_some_us > 0) {
 		wait = MAX(wait, (double) g->psi_some_us);
 		if (snap->source != GROUP_SOURCE_BPF)   /* the only witness: what it says, it says of the window */
-			return 1 / (1.01 - (double) g->psi_some_us / (double) snap->window);
+			return MAX((run + wait) / MAX(run, 1), 1 / (1.01 - (double) g->psi_some_us / (double) snap->window));
 	}
 	return run + wait < 200 ? 1 : (run + wait) / MAX(run, 1);
 }
