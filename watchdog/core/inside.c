@@ -31,6 +31,7 @@
 #define YOUNG_TASK   (5 * USEC_PER_SEC)
 #define RT_LEAST     1000               /* permyriad of a CPU that makes a real-time task a hog */
 #define TASK_LEAST   10                 /* the same of any task, to be looked at */
+#define RANK_FRESH   (10 * USEC_PER_SEC) /* an older ranking tells of another time */
 #define WATCH_FOR    (10 * USEC_PER_SEC)
 
 static void refuse(struct plan *plan, uint64_t group, const char *why)
@@ -200,6 +201,12 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 	struct action *a;
 	struct reason why = s->reason;
 
+	if (e->now >= s->until)
+		return;                 /* the machine slept meanwhile; it is released in this step */
+	if (e->now - s->ranked_at > RANK_FRESH) {
+		s->todo |= 1u << VERB_RANK;
+		return;
+	}
 	if (r->tasks == NULL)
 		n = 0;
 	for (i = 0; i < n; i++)
