@@ -10,7 +10,7 @@
  *
  * It is a process and not a thread because a v1 cpu cgroup can hold single threads
  * but a v2 one cannot, and because the guard's own class (real-time) must not leak:
- * the child sets SCHED_OTHER, nice 0 and all CPUs for itself.
+ * the child is made SCHED_OTHER, nice 0, on all CPUs.
  *
  * Both sides share one page. The guard writes a turn's number and wakes the child
  * (one futex call, never blocks); the child writes when it was done. Times are
@@ -82,15 +82,17 @@ static void burn(usec_t cpu)
 	} while (clock_us(CLOCK_THREAD_CPUTIME_ID) < end);
 }
 
-static void ordinary_task(void)
+/* By the parent: a v1 group without real-time budget refuses a real-time task, and
+ * the child may not have run yet when it is moved there. */
+static void make_ordinary(pid_t pid)
 {
 	const struct sched_param none = {};
 	cpu_set_t all;
 
 	memset(&all, 0xff, sizeof(all));
-	(void)sched_setscheduler(0, SCHED_OTHER, &none);
-	(void)setpriority(PRIO_PROCESS, 0, 0);
-	(void)sched_setaffinity(0, sizeof(all), &all);
+	(void)sched_setscheduler(pid, SCHED_OTHER, &none);
+	(void)setpriority(PRIO_PROCESS, (id_t)pid, 0);
+	(void)sched_setaffinity(pid, sizeof(all), &all);
 }
 
 static void close_all(void)
@@ -118,7 +120,6 @@ static void __attribute__((noreturn)) child(struct page *page, usec_t cpu, pid_t
 	signal(SIGINT, SIG_IGN);        /* Ctrl-C is the guard's; we go when it goes */
 	signal(SIGHUP, SIG_IGN);
 	close_all();
-	ordinary_task();
 
 	for (;;) {
 		asked = __atomic_load_n(&page->asked, __ATOMIC_ACQUIRE);
@@ -212,6 +213,7 @@ int canary_new(const struct canary_config *config, struct canary **ret)
 	}
 	if (c->pid == 0)
 		child(c->page, c->cpu, parent);
+	make_ordinary(c->pid);
 	if (config->dir) {
 		r = settle(c, config);
 		if (r < 0) {
