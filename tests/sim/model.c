@@ -174,7 +174,7 @@ static void set_demand(struct machine *m, struct set *s, usec_t now, double wind
 		break;
 	case SET_SERVICE:
 		s->backlog += (int64_t) ((double) s->rate * window / 1e6 * (0.5 + dice_unit(&m->dice)));
-		s->backlog = MIN(s->backlog, (int64_t) s->tasks * 20 * 1000 * 1000);
+		s->backlog = MIN(s->backlog, (int64_t) s->tasks * 1000 * 1000);         /* what waits longer is given up */
 		s->d = (double) s->backlog;
 		s->active = CLAMP((int) ceil(s->d / window), s->d > 0 ? 1 : 0, s->tasks);
 		s->d = MIN(s->d, s->active * window);
