@@ -45,6 +45,7 @@
 #define FIND_PART     64                        /* rows of one answer */
 #define RECONNECT     (1 * USEC_PER_SEC)
 #define GUARD_GRACE   (10 * USEC_PER_SEC)
+#define PUT_BACK_TRIES 5
 #define LOCK_PATIENCE 150                       /* × 100 ms for the one before us to end */
 
 enum job_state { JOB_FREE, JOB_WAITING, JOB_LOOKING };
@@ -451,6 +452,9 @@ static int put_back(void)
 	unsigned n = lifeline_count(g.lifeline);
 	int r = n > 0 ? lifeline_undo_all(g.lifeline) : 0;
 
+	/* A starved PID 1 answers late; a stop has TimeoutStopSec= for it. */
+	for (unsigned i = 0; r == -ETIMEDOUT && i < PUT_BACK_TRIES; i++)
+		r = lifeline_undo_all(g.lifeline);
 	if (r < 0)
 		log_error("%u lifeline weights could not be put back: %s; they end with a reboot, or: systemctl set-property --runtime UNIT CPUWeight=",
 			  lifeline_count(g.lifeline), why_lifeline(r));

@@ -62,16 +62,25 @@ class Watch:
     def pids(self):
         return [p for load in self.loads for p in load.pids()]
 
+    def lowered(self):
+        now = lib.classes(self.calm_classes)
+        return sum(now[t] != self.calm_classes[t] for t in now)
+
+    def cut(self):
+        """The same of the loads alone."""
+        lowered = self.lowered()
+        paths = [p for load in self.loads for p in load.cgroups]
+        return lib.changes(self.calm, lib.cuts(paths)) + ([f"{lowered} tasks in another class"] if lowered else [])
+
     def squeezed(self):
         """What differs from calm now: cgroup files, and lowered tasks as one line."""
         out = lib.changes(self.calm, lib.knobs())
-        now = lib.classes(self.calm_classes)
-        lowered = sum(now[t] != self.calm_classes[t] for t in now)
+        lowered = self.lowered()
         return out + ([f"{lowered} tasks in another class"] if lowered else [])
 
     def wait_squeezed(self, timeout=NOTICE):
         began = time.monotonic()
-        got = lib.wait_for("a squeeze", self.squeezed, timeout)
+        got = lib.wait_for("a squeeze", self.cut, timeout, 0.5)
         note(f"first change {time.monotonic() - began:.1f} s after the look began: {lib.brief(got, 2)}")
         return got
 
@@ -219,7 +228,11 @@ def inside(c):
             before = lib.classes(sshd)
             with load.opened():
                 w.wait_squeezed()
-                time.sleep(3)
+                counts = []
+                for _ in range(6):
+                    time.sleep(0.5)
+                    counts.append(w.lowered())
+                note(f"lowered, each half second: {counts}")
                 w.check_spared()
                 check(lib.classes(sshd) == before, "sshd itself was put into another class")
                 c.logins.show_relief("64 hogs in ssh.service")
@@ -341,7 +354,7 @@ def restore(c):
             culprits = {p[len(lib.CGROUP):] for p in load.cgroups}
 
             def residue():
-                return [x for x in w.squeezed() if x.split()[0] in culprits]
+                return [x for x in w.cut() if x.split()[0] in culprits]
 
             def put_back(what, timeout):
                 try:
@@ -376,7 +389,7 @@ def again(w, what):
     culprits = {p[len(lib.CGROUP):] for load in w.loads for p in load.cgroups}
 
     def on():
-        hit = {x.split()[0] for x in w.squeezed()} & culprits
+        hit = {x.split()[0] for x in w.cut()} & culprits
         return len(hit) >= len(culprits) * 3 // 4
     lib.wait_for(f"the squeeze to be on again after {what}", on, 30)
     w.check_spared()
