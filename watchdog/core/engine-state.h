@@ -61,6 +61,7 @@ struct pool {
 	usec_t hold;
 	permyriad_t growth;
 	usec_t released_at;             /* 0: no relapse memory */
+	usec_t cooling;                 /* after AtMost=: memory lasts so much longer */
 	uint8_t judge;                  /* windows until the effect is judged, 0 = judged */
 	uint8_t n_who;
 	uint64_t who[MAX_WHO];          /* who was harmed when the first cut was made: the effect is judged on them */

@@ -267,7 +267,7 @@ static bool remembers(const struct engine *e)
 	if (e->n_squeezes > 0 || e->incident_since)
 		return true;
 	for (i = 0; i < MAX_POOLS; i++)
-		if (e->pools[i].released_at && e->now - e->pools[i].released_at < LAW_MEMORY)
+		if (e->pools[i].released_at && e->now - e->pools[i].released_at < LAW_MEMORY + e->pools[i].cooling)
 			return true;
 	return false;
 }

@@ -150,7 +150,7 @@ static void start(struct engine *e, uint32_t pool)
 {
 	struct pool *p = &e->pools[pool];
 	struct params par = engine_params(e, pool);
-	bool relapse = p->released_at && e->now - p->released_at < LAW_MEMORY;
+	bool relapse = p->released_at && e->now - p->released_at < LAW_MEMORY + p->cooling;
 	struct plan plan;
 
 	if (!triage_squeezes(e->triage.cause) || p->failures >= SETS_MOST)
@@ -188,6 +188,7 @@ static void start(struct engine *e, uint32_t pool)
 	p->database = e->harm.level[IMPORTANCE_DATABASE];
 	p->added_at = p->began_at = e->now;
 	p->worse = 0;
+	p->cooling = 0;
 	begin_judging(e, p);
 	p->cause = e->triage.cause;
 	if (e->triage.cause == CAUSE_SELF)
@@ -495,8 +496,8 @@ static void pool_tick(struct engine *e, uint32_t pool)
 		p->well_since = 0;
 	else if (p->well_since == 0)
 		p->well_since = e->now;
-	if (p->released_at && e->now - p->released_at >= LAW_MEMORY && !busy) {
-		p->released_at = 0;
+	if (p->released_at && e->now - p->released_at >= LAW_MEMORY + p->cooling && !busy) {
+		p->released_at = p->cooling = 0;
 		p->hold = LAW_HOLD_FIRST;
 		p->growth = LAW_GROWTH_FIRST;
 		p->ceiling = PERMYRIAD_FULL;

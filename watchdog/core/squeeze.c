@@ -535,8 +535,10 @@ static void expire(struct engine *e)
 		}
 		engine_reason(e, &r, blind ? WHY_FAILED : WHY_TOO_LONG, s->pool, s->group);
 		r.lasting = e->now - s->since;
-		if (!blind)
+		if (!blind) {
 			squeeze_remember(e, s->group, WHY_TOO_LONG, e->now + rest);
+			e->pools[s->pool].cooling = rest;
+		}
 		squeeze_release(e, s, &r);
 	}
 	if (n == 0)
