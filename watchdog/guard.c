@@ -375,6 +375,21 @@ static void take_down(struct guard *g)
 	}
 }
 
+/* A killed guard leaves two empty cgroups of its own. */
+static void remove_own_groups(void)
+{
+	static const char *const own[] = { "reprieve-canary", "system.slice/reprieve-canary", "reprieve-helpers" };
+	char path[MOUNTS_PATH_MAX + 64];
+	struct mounts m;
+
+	if (mounts_read("", &m) < 0)
+		return;
+	for (size_t i = 0; i < ELEMENTSOF(own); i++) {
+		str_format(path, sizeof(path), "%s/%s", m.layout == MOUNTS_V2 ? m.v2 : m.cpu, own[i]);
+		(void)rmdir(path);
+	}
+}
+
 static int restore_only(const struct options *o)
 {
 	_cleanup_(cleanup_close) int fd = open(o->rundir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -387,6 +402,7 @@ static int restore_only(const struct options *o)
 	}
 	if (fd >= 0 && rt_restore(fd) < 0)
 		fprintf(stderr, "reprieved: the real-time budget of our cgroup could not be put back\n");
+	remove_own_groups();
 	if (r < 0) {
 		fprintf(stderr, "reprieved: not everything could be put back: %s; its records stay in %s/journal\n", strerror(-r), o->rundir);
 		return EXIT_FAILURE;

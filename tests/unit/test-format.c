@@ -135,6 +135,9 @@ static void the_shipped_set_knows_a_machine(void **state)
 		{ "/user.slice/user-0.slice/user@0.service/init.scope", "init.scope", "systemd", "login -1" },
 		{ "/user.slice/user-0.slice/user@0.service/app.slice/x.service", "x.service", "x", "throttle tasks" },
 		{ "/system.slice/dbus.service", "dbus.service", "dbus-daemon", "system 800" },
+		/* names that anybody can give */
+		{ "/user.slice/user-7.slice/user@7.service/app.slice/sshd.service", "sshd.service", "x", "throttle tasks" },
+		{ "/system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope/ssh.service", "ssh.service", "x", "throttle tasks" },
 		{ "/init.scope", "init.scope", "systemd", "system 800" },
 		{ "/system.slice/docker.service", "docker.service", "dockerd", "system 400" },
 		{ "/system.slice/docker-0123.scope", "shop-db", "postgres", "database 200" },

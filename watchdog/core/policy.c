@@ -362,6 +362,22 @@ static bool process_match(const char *pattern, const char *comm)
 	       strncmp(pattern, comm, COMM_MAX - 1) == 0;
 }
 
+/* Below a user's manager or inside a container anybody may call a unit sshd.service:
+ * such names are not the system's, and only Cgroups= can mean them. */
+static bool below_other_manager(const char *path)
+{
+	size_t hex = 0;
+
+	if (strstr(path, "/user@") != NULL && strchr(strstr(path, "/user@") + 1, '/') != NULL)
+		return true;
+	for (const char *c = path; *c; c++) {
+		hex = (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'f') ? hex + 1 : 0;
+		if (hex == 64)
+			return strchr(c, '/') != NULL;
+	}
+	return false;
+}
+
 static bool glob_names(const struct glob *glob, const struct group_info *info, const char *last)
 {
 	char uid[16];
@@ -369,7 +385,7 @@ static bool glob_names(const struct glob *glob, const struct group_info *info, c
 
 	switch ((enum match_kind)glob->kind) {
 	case MATCH_UNITS:
-		return unit_match(glob->text, info->name) || unit_match(glob->text, last);
+		return !below_other_manager(info->path) && (unit_match(glob->text, info->name) || unit_match(glob->text, last));
 	case MATCH_CONTAINERS:
 		return glob_match(glob->text, info->name) || glob_match(glob->text, last);
 	case MATCH_CGROUPS:

@@ -303,6 +303,7 @@ static void sweep(struct driver *d)
 	const struct mounts *m = cgroups_mounts(sampler_cgroups(d->sampler));
 
 	globs.n = 0;
+	d->new_container = false;
 	for (unsigned i = 0; i < d->set->n_globs && globs.n < TALK_GLOBS_MAX; i++)
 		if (d->set->globs[i].kind == MATCH_PROCESSES)
 			str_copy(globs.text[globs.n++], GLOB_TEXT_MAX, d->set->globs[i].text);
@@ -391,8 +392,11 @@ void driver_on_group(const struct group_info *info, void *data)
 
 	d->groups_changed = true;
 	driver_event(d, &e);
-	if (is_new && talk_container_of_path(info->path, id) == 0 && d->n_names < ELEMENTSOF(d->names))
-		d->names[d->n_names++] = info->id;
+	if (is_new && talk_container_of_path(info->path, id) == 0) {
+		d->new_container = true;
+		if (d->n_names < ELEMENTSOF(d->names))
+			d->names[d->n_names++] = info->id;
+	}
 }
 
 void driver_on_gone(uint64_t id, void *data)
@@ -445,7 +449,7 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 		protect_again(d);
 	if (now >= d->last_drift + DRIVER_DRIFT)
 		look_for_drift(d);
-	if (!alarm && now >= d->last_sweep + DRIVER_SWEEP)
+	if (now >= d->last_sweep + (alarm ? DRIVER_SWEEP_ALARM : DRIVER_SWEEP) || (d->new_container && now >= d->last_sweep + USEC_PER_SEC))
 		sweep(d);
 	if (d->n_names > 0)
 		ask_names(d);

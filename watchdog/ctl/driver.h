@@ -15,6 +15,7 @@
 #include "sys/loop.h"
 
 #define DRIVER_SWEEP  (60 * USEC_PER_SEC)       /* between two looks for processes by name, in calm */
+#define DRIVER_SWEEP_ALARM (10 * USEC_PER_SEC) /* ... in alarm: a database may be started there too; a new container: after a second */
 #define DRIVER_DRIFT  (500 * USEC_PER_MSEC)     /* between two looks at what is squeezed */
 #define DRIVER_SLOW   (400 * USEC_PER_MSEC)     /* alarm tick without BPF: reading every cpu.stat costs more */
 
@@ -46,7 +47,7 @@ struct driver {
 	struct result results[MAX_INFLIGHT];
 	struct talk_ranked ranked;
 	struct snapshot snapshot;
-	bool stepping, groups_changed;
+	bool stepping, groups_changed, new_container;
 };
 
 struct driver_config {
