@@ -5,9 +5,10 @@ Everything here is judged by what the kernel says (cgroup files, scheduling
 classes, the duration of a login), and never by an absolute time: the guest
 runs in software emulation on a machine of unknown speed. Only the server's
 side of a login is to suffer, so the driver and its clients run in the root
-cgroup, beside all slices, where the guard neither protects nor limits, at a
-nice value of NICE; where nothing parts the slices yet, at -20. Real-time, or
--20 always, would make them a culprit: their own work is dear here.
+cgroup, beside all slices, where the guard neither protects nor limits. An
+ordinary task there weighs as much as all of system.slice; only where nothing
+parts the slices is the client raised. More would make it the culprit, since its
+own work is dear here; loads are put back to nice 0.
 """
 
 import contextlib
@@ -353,7 +354,7 @@ class Logins:
             systemctl("start", f"user@{pwd.getpwnam(f'op{i:02}').pw_uid}.service", timeout=120)
             sh("loginctl", "enable-linger", f"op{i:02}")
 
-    def once(self, cut, command="true", user=None, nice=NICE):
+    def once(self, cut, command="true", user=None, nice=0):
         """Seconds, or None if it took longer than cut; Failure if refused."""
         if user is None:
             user = f"op{self.next % self.ACCOUNTS + 1:02}"
