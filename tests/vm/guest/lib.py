@@ -23,6 +23,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import threading
 import time
 
 DISK = "/run/vmdisk"
@@ -382,6 +383,23 @@ class Logins:
         """n durations, sorted; one cut off counts as infinite."""
         got = [self.once(cut) for _ in range(n)]
         return sorted(float("inf") if t is None else t for t in got)
+
+    @contextlib.contextmanager
+    def knocking(self):
+        """Somebody who tries to log in, again and again."""
+        over = threading.Event()
+
+        def knock():
+            while not over.is_set():
+                with contextlib.suppress(Failure):
+                    self.once(20)
+        t = threading.Thread(target=knock)
+        t.start()
+        try:
+            yield
+        finally:
+            over.set()
+            t.join()
 
     def measure_idle(self, n=3):
         if self.idle is None:
