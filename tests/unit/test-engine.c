@@ -1073,6 +1073,23 @@ static void lifeline_is_asked_again(void **state)
 	world_free(w);
 }
 
+/* Something protected comes to live in a squeezed cgroup: it is let go at once. */
+static void protected_meanwhile(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	assert_true(w->verbs_of[HOG] != 0 && w->verbs_of[HOG + 1] != 0);
+	world_group(w, 60, HOG, CAN_ALL, "/system.slice/hog-0.service/postgres");
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_true(w->verbs_of[HOG + 1] != 0);
+	assert_said(w, "policies: hog-0.service is protected now, or shelters what is; released");
+	run(w, 20, 50);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	world_free(w);
+}
+
 /* The same events give the same actions. */
 static void deterministic(void **state)
 {
@@ -1130,6 +1147,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(late_ranking),
 	cmocka_unit_test(system_is_not_lowered),
 	cmocka_unit_test(lifeline_is_asked_again),
+	cmocka_unit_test(protected_meanwhile),
 	cmocka_unit_test(deterministic),
 };
 

@@ -262,6 +262,7 @@ bool squeeze_barred(const struct engine *e, uint64_t group);
 /* orders.c: events that are no measurements */
 int  orders_group(struct engine *e, const struct group_info *info);
 void orders_gone(struct engine *e, uint64_t id);
+void orders_shelter(struct engine *e);           /* releases what is protected by now */
 void orders_say_gone(struct engine *e);
 void orders_policies(struct engine *e, const struct policy_set *set);
 void orders_operator(struct engine *e, const struct operator_order *o);

@@ -449,7 +449,8 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 		e->over_since = e->harm_from = e->quiet_since = e->low_since = 0;
 		return 0;
 	}
-	(void)groups_refresh(&e->groups, &e->set, e->now);
+	if (groups_refresh(&e->groups, &e->set, e->now))
+		orders_shelter(e);
 	e->tasks_now = s->machine.tasks;
 	if (s->n_groups > 0 || s->canary.wall_us >= 0) {
 		endpoint_answers(e, answers);

@@ -49,6 +49,37 @@ void orders_say_gone(struct engine *e)
 	e->gone_n = 0;
 }
 
+/* A squeezed cgroup is protected now, or something protected came to live in it. */
+void orders_shelter(struct engine *e)
+{
+	uint32_t i, n = 0;
+	uint64_t first = GROUP_NONE;
+	struct action *a;
+	struct reason r;
+
+	for (i = 0; i < e->n_squeezes; i++) {
+		struct squeeze *s = &e->squeezes[i];
+		int slot = groups_find(&e->groups, s->group);
+
+		if (s->inside || s->release || s->gone || slot < 0 ||
+		    (!e->groups.slot[slot].covers && e->groups.slot[slot].as == IMPORTANCE_NONE))
+			continue;
+		if (n++ == 0)
+			first = s->group;
+		engine_reason(e, &r, WHY_POLICY, s->pool, s->group);
+		r.lasting = e->now - s->since;
+		squeeze_release(e, s, &r);
+	}
+	if (n == 0)
+		return;
+	engine_reason(e, &r, WHY_POLICY, 0, first);
+	a = engine_report(e, WHY_POLICY, &r, first, "is protected now, or shelters what is; released");
+	if (a != NULL) {
+		a->value = n;
+		a->value2 = VERB_RELEASE;
+	}
+}
+
 int orders_group(struct engine *e, const struct group_info *info)
 {
 	uint64_t forgotten;
@@ -66,6 +97,8 @@ int orders_group(struct engine *e, const struct group_info *info)
 	slot = groups_put(&e->groups, &e->set, &copy, e->now, &forgotten);
 	if (slot < 0)
 		return slot == -EINVAL ? slot : 0;
+	if (e->n_squeezes > 0 && groups_refresh(&e->groups, &e->set, e->now))
+		orders_shelter(e);
 	e->lifelines_due = e->lifelines_due || (e->lifeline_retry == 0 && e->groups.slot[slot].lifeline_wanted != e->groups.slot[slot].lifeline);
 	return 0;
 }
