@@ -104,6 +104,7 @@ static int on_signal(struct loop *l, int signo, void *data)
 		return 0;
 	}
 	(void)notify_send("RELOADING=1");
+	helpers_lookup(&g->helpers);
 	if (load(g) == 0) {
 		driver_policies(&g->driver, &g->sets[g->set]);
 		log_notice("new policies are in force: %u sections", g->sets[g->set].n_policies);
@@ -254,21 +255,13 @@ static void raise_ourselves(struct guard *g)
 	struct facts *f = &g->driver.facts;
 	struct rt_report r;
 
-	rt_raise(g->rundir_fd, &r);
+	/* Budgets of cgroups are other people's files: not in observe mode. */
+	rt_raise(g->sets[g->set].settings.mode == MODE_OBSERVE ? -1 : g->rundir_fd, &r);
 	facts_set(f, "real-time", r.scheduling == RT_FIFO || r.scheduling == RT_FIFO_BUDGET, r.scheduling_text[0] ? r.scheduling_text : rt_class_to_string(r.scheduling), "");
 	facts_set(f, "locked memory", r.locked, r.locked_text, "");
 	facts_set(f, "oom score", r.oom, r.oom_text, "");
 	if (r.scheduling == RT_FIFO || r.scheduling == RT_FIFO_BUDGET)
 		loop_set_timer(&g->loop, &g->probe_rt, loop_now(&g->loop) + USEC_PER_SEC, on_rt, g);
-}
-
-static usec_t real_offset(void)
-{
-	struct timespec real, boot;
-
-	clock_gettime(CLOCK_REALTIME, &real);
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	return (usec_t)(real.tv_sec - boot.tv_sec) * USEC_PER_SEC + (usec_t)((real.tv_nsec - boot.tv_nsec) / 1000);
 }
 
 static int wire_up(struct guard *g)
@@ -317,7 +310,7 @@ static int wire_up(struct guard *g)
 		return r;
 	g->driver.facts = kept;
 	g->driver.facts.started = loop_now(&g->loop);
-	g->driver.facts.real_offset = real_offset();
+	g->driver.facts.real_offset = facts_real_offset();
 	g->driver.facts.n_policies = g->sets[g->set].n_policies;
 	r = open_sampler(g);
 	if (r < 0) {
@@ -378,7 +371,7 @@ static void take_down(struct guard *g)
 /* A killed guard leaves two empty cgroups of its own. */
 static void remove_own_groups(void)
 {
-	static const char *const own[] = { "reprieve-canary", "system.slice/reprieve-canary", "reprieve-helpers" };
+	static const char *const own[] = { "reprieve-canary", "system.slice/reprieve-canary", "reprieve-helpers", "reprieve-arm" };
 	char path[MOUNTS_PATH_MAX + 64];
 	struct mounts m;
 

@@ -140,6 +140,9 @@ static int run_release(struct cli *cli, int argc, char **argv)
 			if (geteuid() != 0)
 				return complain(cli, EX_NOPERM, "the guard is not running and only root can restore from its journal", "use sudo");
 			r = act_restore_journal(cli->rundir, say, NULL, &n);
+			if (r == ACT_E_RUNNING)
+				return complain(cli, EX_UNAVAILABLE, "a guard is running but does not answer; nothing was released",
+						"try again, or stop it: systemctl stop reprieve puts everything back");
 			if (r < 0)
 				return complain(cli, EXIT_FAILURE, strerror(-r), "the journal could not be restored; see above");
 			return complain(cli, 0, "the guard is not running; all that its journal held is put back", NULL);

@@ -25,6 +25,15 @@ const char *answer_time(usec_t boottime, usec_t real_offset, char buf[static 40]
 	return buf;
 }
 
+usec_t facts_real_offset(void)
+{
+	struct timespec real, boot;
+
+	clock_gettime(CLOCK_REALTIME, &real);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return (usec_t)((int64_t)(real.tv_sec - boot.tv_sec) * (int64_t)USEC_PER_SEC + (real.tv_nsec - boot.tv_nsec) / 1000);
+}
+
 static void key_time(struct json *j, const char *key, usec_t when, const struct facts *f)
 {
 	char buf[40];

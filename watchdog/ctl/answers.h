@@ -42,6 +42,9 @@ struct facts {
 	struct lifeline_row lifeline[LIFELINE_MAX];
 };
 
+/* CLOCK_REALTIME - CLOCK_BOOTTIME now: the wall clock may be stepped. */
+usec_t facts_real_offset(void);
+
 /* Adds or replaces the fact called `what`. */
 void facts_set(struct facts *f, const char *what, bool have, const char *why, const char *remedy);
 

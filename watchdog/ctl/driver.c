@@ -63,6 +63,17 @@ static void say(struct driver *d, const struct action *a)
 	log_write(level, NULL, "%s", line);
 }
 
+/* Set once, said once: what was changed beforehand, and on whom. */
+static void say_lifeline(struct driver *d, uint64_t group, const char *unit, int32_t before, int32_t after)
+{
+	struct action a = { .verb = VERB_LIFELINE, .group = group, .reason = { .why = WHY_LIFELINE } };
+	char name[GROUP_PATH_MAX * 2], line[WHY_TEXT_MAX];
+
+	str_format(line, sizeof(line), "lifeline: weight %d on %s, which had %d", after, str_escape(name, sizeof(name), unit), before < 0 ? WEIGHT_DEFAULT : before);
+	why_log_add(&d->why, loop_now(d->loop), 0, &a, line);
+	log_notice("%s", line);
+}
+
 static void lifeline_row(struct driver *d, uint64_t group, uint64_t asked, const char *unit, int32_t before, int32_t after, bool by_systemd, bool failed)
 {
 	struct lifeline_row *row = NULL;
@@ -80,6 +91,8 @@ static void lifeline_row(struct driver *d, uint64_t group, uint64_t asked, const
 			return;
 		row = &d->facts.lifeline[d->facts.n_lifeline++];
 		*row = (struct lifeline_row){ .before = before };
+		if (!failed)
+			say_lifeline(d, group, unit, before, after);
 	}
 	row->group = group;
 	row->asked = asked;

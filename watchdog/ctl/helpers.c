@@ -110,17 +110,12 @@ static int on_pending(struct loop *l, struct loop_source *s, uint32_t events, vo
 	return 0;
 }
 
-/* The package makes the user, perhaps after our start: looked up again, seldom. */
-static uid_t courier_uid(struct helpers *h)
+/* NSS may block for seconds (LDAP), so it is asked at start and reload only. */
+void helpers_lookup(struct helpers *h)
 {
-	const struct passwd *pw;
+	const struct passwd *pw = getpwnam("reprieve");
 
-	if (h->courier == 0 && loop_now(h->loop) >= h->lookup) {
-		h->lookup = loop_now(h->loop) + 10 * USEC_PER_SEC;
-		pw = getpwnam("reprieve");
-		h->courier = pw != NULL ? pw->pw_uid : 0;
-	}
-	return h->courier;
+	h->courier = pw != NULL ? pw->pw_uid : 0;
 }
 
 static int on_connection(struct loop *l, struct loop_source *s, uint32_t events, void *data)
@@ -131,7 +126,7 @@ static int on_connection(struct loop *l, struct loop_source *s, uint32_t events,
 
 	if (fd < 0)
 		return 0;
-	if (cred.uid != 0 && cred.uid != courier_uid(h)) {
+	if (cred.uid != 0 && cred.uid != h->courier) {
 		(void)close(fd);
 		return 0;
 	}
@@ -225,11 +220,9 @@ int helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spa
 	h->ops = ops;
 	h->data = data;
 	h->rundir = rundir;
+	helpers_lookup(h);
 	h->listener = h->pending = LOOP_SOURCE_INIT;
 	h->group = OWNGROUP_INIT;
-	h->courier = 0;
-	h->lookup = 0;
-	(void)courier_uid(h);
 	for (unsigned i = 0; i < ELEMENTSOF(h->link); i++)
 		h->link[i] = (struct helper_link){ .role = i ? ROLE_COURIER : ROLE_STEWARD, .source = LOOP_SOURCE_INIT, .child = CHILD_INIT, .child_end = -1 };
 	if (!str_format(path, sizeof(path), "%s/%s", rundir, PROTOCOL_SOCKET))

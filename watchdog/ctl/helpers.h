@@ -44,7 +44,6 @@ struct helpers {
 	struct loop_source listener, pending;
 	struct helper_link link[2];     /* steward, courier */
 	uid_t courier;                  /* of the user `reprieve`, 0 = there is none */
-	usec_t lookup;                  /* not before: asks for it again */
 	struct owngroup group;          /* where children live, in the foreground */
 	struct wire out, in;
 };
@@ -54,6 +53,7 @@ struct helpers {
  * them to connect. 0 or -errno. */
 int  helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spawn, const char *dir, const struct helpers_ops *ops, void *data);
 void helpers_deinit(struct helpers *h);
+void helpers_lookup(struct helpers *h);          /* who the courier may be: at start and at a reload */
 bool helpers_have(const struct helpers *h, enum protocol_role role);
 
 /* Fill helpers.out with a talk_ask_*, then this. 0; -ENOTCONN; -EAGAIN: it does not read. */

@@ -122,6 +122,7 @@ void requests_handle(struct json *answer, const char *verb, const char *argument
 {
 	struct requests *r = data;
 
+	r->driver->facts.real_offset = facts_real_offset();
 	for (size_t i = 0; i < ELEMENTSOF(table); i++) {
 		if (strcmp(table[i].verb, verb) != 0)
 			continue;

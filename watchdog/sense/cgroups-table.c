@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/macro.h"
 #include "base/str.h"
@@ -103,11 +104,18 @@ int cgroups_table_forget(struct cgroups *c, int32_t i)
 	return -ESTALE;
 }
 
-static usec_t born_at(const struct cgroups *c, const struct stat *st)
+/* The wall clock may be stepped at any time: the offset is taken anew, and nothing is
+ * born later than now. */
+static usec_t born_at(const struct stat *st)
 {
-	int64_t at = (int64_t)st->st_ctim.tv_sec * (int64_t)USEC_PER_SEC + st->st_ctim.tv_nsec / 1000 + c->boot_offset_us;
+	struct timespec real, boot;
+	int64_t now, at;
 
-	return at > 0 ? (usec_t)at : 0;
+	(void)clock_gettime(CLOCK_REALTIME, &real);
+	(void)clock_gettime(CLOCK_BOOTTIME, &boot);
+	now = (int64_t)boot.tv_sec * (int64_t)USEC_PER_SEC + boot.tv_nsec / 1000;
+	at = now - ((int64_t)(real.tv_sec - st->st_ctim.tv_sec) * (int64_t)USEC_PER_SEC + (real.tv_nsec - st->st_ctim.tv_nsec) / 1000);
+	return at > 0 ? (usec_t)MIN(at, now) : 0;
 }
 
 /* dir and st are of the cgroup. cut: path is longer than can be kept. */
@@ -131,7 +139,7 @@ int cgroups_table_add(struct cgroups *c, uint64_t parent, const char *path, bool
 	e->used = true;
 	e->info.id = st->st_ino;
 	e->info.parent = parent;
-	e->info.born = born_at(c, st);
+	e->info.born = born_at(st);
 	e->info.uid = cgroups_uid(path);
 	str_copy(e->info.path, sizeof(e->info.path), path);
 	cgroups_display_name(path, e->info.name);

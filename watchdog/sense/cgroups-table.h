@@ -42,7 +42,6 @@ struct cgroups {
 	int32_t free, cursor;
 	unsigned count, high, added, refused, refused_now;
 	uint32_t round;
-	int64_t boot_offset_us;                         /* CLOCK_BOOTTIME - CLOCK_REALTIME, at start */
 
 	/* The listing in hand: children of entries[list_of] (list_id tells whether it still is). */
 	int list_fd;

@@ -381,7 +381,6 @@ int cgroups_new(const struct cgroups_config *config, struct cgroups **ret)
 	c->changed = config->changed;
 	c->gone = config->gone;
 	c->userdata = config->userdata;
-	c->boot_offset_us = clock_us(CLOCK_BOOTTIME) - clock_us(CLOCK_REALTIME);
 	for (i = 0; i < CGROUPS_SELF_MAX; i++)
 		if (config->self[i])
 			cgroups_add_self(c, config->self[i]);
