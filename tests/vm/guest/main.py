@@ -5,7 +5,8 @@
 
 A module's tests are its functions that carry @lib.test; they run in the order
 in which they stand, the ones of `base` (which need no product) first; of those,
-only the first three run unless --self or a name asks for more. Each has
+only the first three run unless --self or a name asks for more. Those of `act` run
+by name only. Each has
 its own time limit. What a test leaves running is stopped before the next.
 """
 
@@ -19,6 +20,7 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
+import act  # noqa: E402
 import base  # noqa: E402
 import lib  # noqa: E402
 import relief  # noqa: E402
@@ -80,8 +82,9 @@ def run_one(test, context):
 def main(argv):
     only_self = "--self" in argv
     names = [a for a in argv if not a.startswith("-")]
-    tests = base.TESTS + ([] if only_self else relief.TESTS)
-    # Harm is shown by each relief test too, and what systemd resets is for the curious.
+    tests = base.TESTS + ([] if only_self else relief.TESTS + act.TESTS)
+    # Harm is shown by each relief test too, what systemd resets is for the curious, and
+    # the act layer's scenarios run on the host as well.
     usual = base.TESTS if only_self else base.TESTS[:3] + relief.TESTS
     if "--list" in argv:
         for t in tests:
