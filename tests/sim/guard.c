@@ -478,13 +478,18 @@ void sim_run(struct sim *s, usec_t until)
 		s->now = MAX(s->now, until);
 }
 
+bool sim_limited(const struct node *n)
+{
+	return n->idle || n->frozen || n->pids_max >= 0 || n->weight < n->weight0 || n->quota != n->quota0 || n->period != n->period0;
+}
+
 bool sim_squeezed(const struct sim *s, int at)
 {
 	const struct node *n = &s->m.nodes[at];
 
 	if (!n->alive)
 		return false;
-	if (n->idle || n->frozen || n->jail || n->pids_max >= 0 || n->weight != n->weight0 || n->quota != n->quota0 || n->period != n->period0)
+	if (sim_limited(n) || n->jail || n->weight != n->weight0)
 		return true;
 	for (int i = 0; i < s->m.n_sets; i++)
 		if (s->m.sets[i].alive && s->m.sets[i].node == at && (s->m.sets[i].n_lowered || s->m.sets[i].n_jailed || s->m.sets[i].n_other))

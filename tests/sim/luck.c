@@ -94,6 +94,11 @@ void sim_fault(struct sim *s)
 		if (dice_chance(&s->dice, 5000))
 			sim_sync(s);                 /* else it is noticed at the next tick */
 	}
+	if (dice_chance(&s->dice, s->faults.turns_database) && (i = random_leaf(s, dice_chance(&s->dice, 5000))) >= 0) {
+		(void) snprintf(s->m.nodes[i].info.procs[GROUP_PROCS_MAX - 1], COMM_MAX, "postgres");   /* it is protected from now on */
+		s->m.nodes[i].told = false;
+		sim_sync(s);
+	}
 	if (dice_chance(&s->dice, s->faults.drift))
 		drift(s);
 	if (dice_chance(&s->dice, s->faults.gap)) {
@@ -113,7 +118,7 @@ void sim_random(struct sim *s, double hours, bool dense)
 {
 	s->faults_on = true;
 	s->faults = (struct faults) { .write_fails = dice_chance(&s->dice, 3000) ? 300 : 0, .rank_fails = 500, .rank_lost = 500,
-				      .vanish = 2000, .drift = 2000, .gap = 100, .operator_ = 300, .reload = 200 };
+				      .vanish = 2000, .drift = 2000, .gap = 100, .turns_database = 300, .operator_ = 300, .reload = 200 };
 	load_policies(&s->set, &s->dice);
 	s->m.weight_works = dice_chance(&s->dice, 5000) ? 1 : dice_unit(&s->dice);
 	s->m.jitter = dice_chance(&s->dice, 5000) ? 0 : (double) dice_range(&s->dice, 500, 12000);

@@ -398,7 +398,8 @@ void machine_run(struct machine *m, usec_t now, bool canary)
 
 			if (child->active == 0)
 				continue;
-			e[k++] = (struct entry) { .d = child->d, .set = -1, .node = c, .cap = quota_cap(m, child, now, window),
+			/* A budget that is not used up does not slow down. */
+			e[k++] = (struct entry) { .d = child->d, .set = -1, .node = c, .cap = child->throttled > 0 ? child->d : INFINITY,
 						  .w = child->ctl ? node_weight(m, child) : 100.0 * child->active };
 		}
 		for (int c = first_set[i]; c >= 0; c = next_set[c]) {

@@ -196,7 +196,7 @@ struct pending {
 };
 
 struct faults {
-	unsigned write_fails, rank_fails, rank_lost, vanish, drift, gap, operator_, reload;   /* permyriad per chance */
+	unsigned write_fails, rank_fails, rank_lost, vanish, drift, gap, operator_, reload, turns_database;   /* permyriad per chance */
 };
 
 struct sim;
@@ -213,6 +213,7 @@ struct check {
 	struct check_node {
 		uint64_t id;
 		usec_t until;           /* of the squeeze in force; 0: none */
+		usec_t wrong_since;     /* squeezed as a whole although it is protected by now */
 		usec_t quota_at;        /* latest quota write by the engine */
 		usec_t flips[16];       /* squeezes begun, a ring */
 		uint32_t n_flips;
@@ -265,6 +266,7 @@ void sim_sync(struct sim *s);                   /* tells the engine of cgroups t
 void sim_fault(struct sim *s);                  /* rolls for what goes wrong now */
 void sim_record_policies(struct sim *s);
 bool sim_squeezed(const struct sim *s, int node);
+bool sim_limited(const struct node *n);         /* the cgroup itself, not just some of its tasks */
 int  sim_n_squeezed(const struct sim *s);
 
 /* ---- check ---- */
