@@ -39,6 +39,20 @@ def lab():
         pytest.skip(f"needs: lab ({e})")
 
 
+@pytest.fixture(autouse=True)
+def guards_end_well(monkeypatch):
+    """Every guard ends by itself, with 0 and everything put back, unless the test killed it."""
+    stop = L.Guard.stop
+
+    def checked(guard):
+        stop(guard)
+        if guard.proc is not None:
+            text = L.read(guard.log)
+            assert guard.proc.returncode in (0, -9), f"the guard ended with {guard.proc.returncode}: {text[-1500:]}"
+            assert "could be put back" not in text, text[-1500:]
+    monkeypatch.setattr(L.Guard, "stop", checked)
+
+
 @pytest.fixture
 def loads():
     """Processes of a test: loads.add(popen), killed at its end."""

@@ -149,23 +149,24 @@ def test_started_with_a_bad_policy_it_observes_until_mended(lab):
 # --- cgroups ---------------------------------------------------------------------------
 
 def test_cgroups_that_vanish_and_come_back_in_mid_squeeze(lab, siblings, calm):
-    """Sixteen go away, their processes killed, and are made again under the same names."""
-    with lab.runaway("churn") as r, squeezed(lab, siblings) as g:
+    """Some go away, their processes killed, and are made again under the same names."""
+    with lab.runaway("churn") as r:
         doomed = r.groups
-        r.go()
-        time.sleep(1)
-        for x in doomed:
-            x.remove()
-        assert eventually(lambda: not {q.get("cgroup") for q in g.squeezes()} & {x.path for x in doomed}, 10), g.squeezes()
-        for x in doomed:
-            for d in x.dirs:
-                os.mkdir(d)
-        fresh = [x.controls() for x in doomed]
-        time.sleep(1.5)
-        assert alive(g) and g.squeezes()
-        assert [x.controls() for x in doomed] == fresh      # idle and new: not mistaken for the old ones
-        siblings.pause()
-    assert [x.controls() for x in doomed] == fresh
+        with squeezed(lab, siblings) as g:
+            r.go()
+            time.sleep(1)
+            for x in doomed:
+                x.remove()
+            assert eventually(lambda: not {q.get("cgroup") for q in g.squeezes()} & {x.path for x in doomed}, 10), g.squeezes()
+            for x in doomed:
+                for d in x.dirs:
+                    os.mkdir(d)
+            fresh = [x.controls() for x in doomed]
+            time.sleep(1.5)
+            assert alive(g) and g.squeezes()
+            assert [x.controls() for x in doomed] == fresh      # idle and new: not mistaken for the old ones
+            siblings.pause()
+        assert [x.controls() for x in doomed] == fresh
 
 
 def test_cgroups_that_cannot_be_read(lab, siblings, calm):
@@ -289,7 +290,7 @@ def test_kill_9_at_any_moment_leaves_nothing(lab, siblings, calm):
         with probing(lab):
             for i in range(20):
                 guard.start(wait=False)
-                time.sleep(rng.uniform(0.02, 1.6))
+                time.sleep(rng.uniform(0.02, 1.2))
                 guard.kill9()
                 touched += state_of(lab, siblings.groups) != before
                 if i % 3 != 2:
@@ -360,6 +361,9 @@ def test_nonsense_at_the_control_socket(calm_guard, data):
 
 
 def test_clients_that_dawdle_keep_nobody_waiting(calm_guard):
+    def open_files():
+        return len(os.listdir(f"/proc/{calm_guard.proc.pid}/fd"))
+    before = open_files()
     idle = [connect(calm_guard) for _ in range(100)]
     try:
         for s in idle[:50]:
@@ -378,9 +382,7 @@ def test_clients_that_dawdle_keep_nobody_waiting(calm_guard):
     finally:
         for s in idle:
             s.close()
-    fds = len(os.listdir(f"/proc/{calm_guard.proc.pid}/fd"))
-    time.sleep(0.2)
-    assert len(os.listdir(f"/proc/{calm_guard.proc.pid}/fd")) <= fds < 100
+    assert eventually(lambda: open_files() <= before, 5), "places of clients that are gone are not free again"
 
 
 def test_a_flood_of_requests_does_not_stop_the_ticks(lab, unleashed):

