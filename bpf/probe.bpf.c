@@ -160,7 +160,7 @@ int probe_switch(u64 *ctx)
 	id = PROBE_IDLE;
 	if (next->pid) {
 		slot = slot_of(next, cpu, row, &id);
-		if (slot)
+		if (slot && next->policy != SCHED_IDLE)
 			slot->wait += span(next->sched_info.last_queued, now, base);
 		row->flags = (next->prio < MAX_RT_PRIO ? PROBE_RT : 0) | (next->flags & PF_KTHREAD ? PROBE_KTHREAD : 0);
 	}
