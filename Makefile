@@ -33,7 +33,7 @@ TOOLS   := $(patsubst tests/tools/%.c,$B/tools/%,$(wildcard tests/tools/*.c))
 FUZZ    := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 SIM     := $B/tests/sim
 
-ALLFLAGS = -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -Iwatchdog -I. -Wall -Wextra -Wshadow=local -Wstrict-prototypes \
+ALLFLAGS = -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -Iwatchdog -I. -Wall -Wextra -Wno-unknown-warning-option -Wshadow=local -Wstrict-prototypes \
 	-Wmissing-prototypes -Wno-unused-parameter -Wno-missing-field-initializers $(WERROR) -fPIE -ffile-prefix-map=$(CURDIR)=. \
 	$(shell $(PKG) --cflags $(PROCLIB) libbpf libsystemd libcurl json-c 2>/dev/null) $(CFLAGS) -MMD -MP
 LDALL   = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
