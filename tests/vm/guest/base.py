@@ -107,9 +107,9 @@ def harm_churn(c):
 @lib.test(TESTS)
 def harm_scopes(c):
     c.logins.measure_idle()
-    with lib.Scopes("docker", lib.SIBLINGS) as load, load.opened():
+    with lib.Scopes("docker") as load, load.opened():
         time.sleep(2)
-        c.logins.show_harm("64 docker scopes x 1 hog per CPU")
+        c.logins.show_harm("24 docker scopes x 2 hogs per CPU")
         c.shown.add("scopes")
 
 

@@ -211,7 +211,7 @@ class Inside(Load):
 class Scopes(Load):
     """n scopes as runc's systemd driver makes them for Docker."""
 
-    def __init__(self, name, n, workers=CPUS):
+    def __init__(self, name, n=24, workers=2 * CPUS):
         super().__init__(name)
         self.ids = [os.urandom(32).hex() for _ in range(n)]
         self.units = [f"docker-{i}.scope" for i in self.ids]
@@ -228,6 +228,8 @@ class Scopes(Load):
                  "-pTasksAccounting=yes", "--",
                  f"{RUN}/hog", "spin", self.gate.path, str(self.workers)],
                 preexec_fn=ordinary, stdin=subprocess.DEVNULL))
+            if len(self.children) % 4 == 0:  # more at once time out, starved by each other
+                wait_for("scopes to start", lambda: all(map(os.path.isdir, self.cgroups[:len(self.children)])), 60)
         wait_for("scopes to start", lambda: all(map(os.path.isdir, self.cgroups))
                  and len(self.pids()) >= len(self.units) * self.workers, 120)
 
@@ -343,7 +345,7 @@ class Logins:
     An account whose login was cut off is left alone until settle().
     """
 
-    ACCOUNTS = 8
+    ACCOUNTS = 5
     COLD = "op40"
 
     def __init__(self):
