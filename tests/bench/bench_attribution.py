@@ -10,6 +10,7 @@ Needs two CPUs."""
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 
@@ -64,7 +65,7 @@ def run(b):
     rng, n, right, wrong = random.Random(2), b.trials(100, 8), 0, []
     with Lab() as lab:
         groups = [lab.tree.group(f"some-{i:03d}") for i in range(GROUPS)]
-        idlers = [lab.tree.spawn([tool("sleepers"), "-n", "2"], g) for g in groups]
+        idlers = [lab.tree.spawn([tool("sleepers"), "-n", "2"], g, stdout=subprocess.DEVNULL) for g in groups]
         os.sched_setaffinity(lab.victim.health.pid, {0})
         for t in os.listdir(f"/proc/{lab.victim.health.pid}/task"):
             os.sched_setaffinity(int(t), {0})

@@ -21,8 +21,9 @@ def policies(lab, api, port):
                              f"[Endpoint api]\nURL=http://127.0.0.1:{port}/health\nCgroups={api.path}\n"}
 
 
-def turn(lab, port, seconds):
+def turn(lab, pg, port, seconds):
     """One run of the clients: (rate, p99 in ms, busy share)."""
+    pg.sql("vacuum pgbench_accounts")
     stop, busy = threading.Event(), []
 
     def people():
@@ -51,7 +52,7 @@ def run(b):
         p = lab.tree.spawn([tool("httpd-sql"), "-S", pg.sockets, "-d", "3600", "-w", "16"], api, stdout=subprocess.PIPE, text=True)
         try:
             port = int(p.stdout.readline().split()[1])
-            turn(lab, port, seconds)                     # warm caches; not counted
+            turn(lab, pg, port, seconds)                     # warm caches; not counted
             for mode in ("observe", "rescue", "enforce"):
                 rates, p99s, busy, squeezes = {True: [], False: []}, {True: [], False: []}, [], 0
                 for i in range(2 * rounds):
@@ -59,10 +60,10 @@ def run(b):
                         if with_it:
                             with lab.guard(mode, policies=policies(lab, api, port)) as guard:
                                 guard.wait_calm(5)
-                                r = turn(lab, port, seconds)
+                                r = turn(lab, pg, port, seconds)
                                 squeezes += len(guard.squeezes())
                         else:
-                            r = turn(lab, port, seconds)
+                            r = turn(lab, pg, port, seconds)
                         rates[with_it].append(r[0])
                         p99s[with_it].append(r[1])
                         busy.append(r[2])

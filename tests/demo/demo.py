@@ -284,7 +284,12 @@ def main():
         code = 130
     result["seconds"] = round(time.monotonic() - started, 1)
     where = os.path.join(args.build, "demo")
-    os.makedirs(where, exist_ok=True)
+    try:
+        os.makedirs(where, exist_ok=True)
+        if not os.access(where, os.W_OK):
+            raise PermissionError
+    except PermissionError:
+        where = tempfile.mkdtemp(prefix="reprieve-demo-")
     with open(where + "/demo.json", "w", encoding="utf-8") as f:
         json.dump(result, f, indent=1)
         f.write("\n")

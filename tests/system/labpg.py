@@ -85,7 +85,7 @@ class Postgres:
         return self._run(self.client("psql") + ["-XqAt", "-d", "postgres", "-c", text])
 
     def bench_init(self, scale=5):
-        self._run(self.client("pgbench") + ["-i", "-q", "-s", str(scale), "postgres"])
+        self._run(self.client("pgbench") + ["-i", "-q", "-F", "60", "-s", str(scale), "postgres"])
 
     def bench(self, seconds, clients=8, group=None):
         """pgbench's own report, as text; the client in `group` or at home."""
