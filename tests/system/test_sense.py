@@ -88,6 +88,19 @@ def test_run_and_wait_of_hogs_on_one_cpu(tree):
 
 
 @needs_bpf
+def test_tasks_lowered_to_sched_idle_run_but_do_not_wait(tree):
+    """Else a runaway that was lowered inside its victim's cgroup looks like a victim."""
+    a = tree.group("a")
+    p = tree.spawn(["taskset", "-c", "0", "chrt", "--idle", "0", HOG, "-n", "3", "-d", "10"], a)
+    time.sleep(0.3)
+    snaps = Watch(1).snapshots()
+    stop(p)
+    span = sum(s["window"] for s in snaps)
+    assert total(snaps, a.path, "run") >= 0.1 * span
+    assert total(snaps, a.path, "wait") <= 0.02 * span       # three on one CPU: twice the time
+
+
+@needs_bpf
 def test_what_was_before_the_attachment_does_not_count(tree):
     a, b = tree.group("a"), tree.group("b")
     ps = [hogs(tree, a, 4), hogs(tree, b, 4)]
