@@ -436,7 +436,7 @@ static void hogs_beside_sshd(void **state)
 		world_clear(w);
 		rank_hogs(w, 64);
 		world_calm(w, 9000);
-		for (i = 0; i < (m ? 210 : 3) && !w->count[VERB_TASKS_IDLE]; i++)
+		for (i = 0; i < (m ? 210 : 11) && !w->count[VERB_TASKS_IDLE]; i++)
 			inside_window(w, 3, false);
 		assert_true(m == 0 || i > 195);
 		assert_int_equal(w->count[VERB_RANK], 1);
@@ -479,6 +479,29 @@ static void judged_by_the_one_inside(void **state)
 	world_free(w);
 }
 
+/* Put back, the hogs go on: a relapse, answered again and held longer each time. */
+static void relapse_inside(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i, bad = 0;
+
+	world_start(w);
+	world_tree(w);
+	world_clear(w);
+	rank_hogs(w, 64);
+	world_calm(w, 9000);
+	for (i = 0; i < 600; i++) {
+		bool well = w->verbs_of[3] & (1u << VERB_TASKS_IDLE);
+
+		bad += !well;
+		inside_window(w, 3, well);
+	}
+	assert_in_range(w->whys[WHY_RELAPSE], 2, 4);
+	assert_int_equal(w->whys[WHY_NO_EFFECT] + w->whys[WHY_NOT], 0);
+	assert_true(bad < 60);
+	world_free(w);
+}
+
 static struct world *api_is_protected(void)
 {
 	struct world *w = world_new(MODE_ENFORCE);
@@ -509,7 +532,7 @@ static void culprit_answers_the_health_check(void **state)
 
 	answer(w, true);
 	world_calm(w, 9000);
-	for (i = 0; i < 5; i++)
+	for (i = 0; i < 13; i++)
 		inside_window(w, HOG, w->count[VERB_TASKS_IDLE] > 0);
 	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
 	assert_int_equal(w->n_lowered, 1);
@@ -532,7 +555,7 @@ static void endpoint_gets_worse(void **state)
 
 	answer(w, true);
 	world_calm(w, 9000);
-	for (i = 0; i < 5; i++)
+	for (i = 0; i < 13; i++)
 		inside_window(w, HOG, w->count[VERB_TASKS_IDLE] > 0);
 	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
 	answer(w, false);
@@ -567,6 +590,29 @@ static void realtime_hog(void **state)
 	assert_int_equal(w->n_lowered, 1);
 	assert_int_equal(w->lowered[0].tid, 5);
 	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT] + w->count[VERB_TASKS_IDLE], 0);
+	world_free(w);
+}
+
+/* Real-time hogs at their budget look idle to a steward that runs in the gaps. */
+static void realtime_hog_in_the_gaps(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/rt.service", 2);
+	unsigned i;
+
+	w->n_ranked = 2;
+	w->ranked[0] = (struct task_ref) { .pid = 5, .tid = 5, .start = 5, .cpu_pm = 0, .policy = 1, .comm = "fifo" };
+	w->ranked[1] = (struct task_ref) { .pid = 6, .tid = 6, .start = 5, .cpu_pm = 0, .comm = "idle" };
+	world_calm(w, 9000);
+	for (i = 0; i < 5; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 3, 1500, 48000, 1500, 48000);
+		world_sample(w, HOG, 97000, 0, 97000, 0)->rt_run_us = 95000;
+		world_send(w);
+	}
+	assert_int_equal(w->count[VERB_RANK], 3);
+	assert_int_equal(w->count[VERB_TASKS_OTHER], 1);
+	assert_int_equal(w->n_lowered, 1);
 	world_free(w);
 }
 
@@ -1124,9 +1170,11 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(no_controller_is_said),
 	cmocka_unit_test(hogs_beside_sshd),
 	cmocka_unit_test(judged_by_the_one_inside),
+	cmocka_unit_test(relapse_inside),
 	cmocka_unit_test(culprit_answers_the_health_check),
 	cmocka_unit_test(endpoint_gets_worse),
 	cmocka_unit_test(realtime_hog),
+	cmocka_unit_test(realtime_hog_in_the_gaps),
 	cmocka_unit_test(stolen_time),
 	cmocka_unit_test(own_limit_and_a_neighbour),
 	cmocka_unit_test(at_most),

@@ -41,6 +41,7 @@
 #define RESCUE_BAD         8000                 /* part of the measured windows in which the way in has to be dead, permyriad */
 #define RESCUE_FINE        USEC_PER_SEC         /* alive for so long: it is not dead */
 #define MEMORY_RANK        (30 * USEC_PER_SEC)  /* nothing was tried, the ranking failed */
+#define INSIDE_FOR         USEC_PER_SEC         /* so long the same protected one has to be the culprit: one login is not */
 #define INSIDE_LEAST       2000                 /* of the machine: who uses less is no culprit inside what is protected, permyriad */
 #define LIFELINE_GAP       (3 * USEC_PER_SEC)   /* the steward is not there yet: again */
 #define LIFELINE_TRIES     30
@@ -170,6 +171,8 @@ struct engine {
 
 	struct triage_memory triage_memory;
 	struct triage triage;
+	uint64_t inside;                /* the protected cgroup that is most to blame, without a break ... */
+	usec_t inside_since;            /* ... since then */
 	struct harm harm;
 	uint16_t ncpu;
 	int32_t tasks_before;           /* at the start of the alarm */

@@ -251,6 +251,7 @@ static void end_alarm(struct engine *e)
 	e->failed_verbs = 0;
 	memset(&e->triage_memory, 0, sizeof(e->triage_memory));
 	memset(&e->triage, 0, sizeof(e->triage));
+	e->inside = GROUP_NONE;
 	memset(e->endpoints, 0, sizeof(e->endpoints));
 	e->harm.n_victims = e->harm.n_suspects = 0;
 	e->harm.total = 0;
@@ -457,6 +458,12 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 		blame_compute(&e->harm, s, &e->groups, e->set.settings.login_cost, answers, e->now);
 		triage_decide(&e->triage_memory, s, &e->harm, &e->groups, lowest_wait(e), &e->triage);
 		say_cause(e);
+		if (e->triage.cause != CAUSE_SELF)
+			e->inside = GROUP_NONE;
+		else if (e->inside != e->triage.group) {
+			e->inside = e->triage.group;
+			e->inside_since = e->now - MIN(s->window, e->now);
+		}
 	} else {
 		e->harm.fresh = e->harm.login_fresh = false;
 	}

@@ -103,6 +103,8 @@ bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
 			refuse(ret, x->info.id, "no [Throttle] policy names it");
 		return false;
 	}
+	if (!realtime && (e->inside != x->info.id || e->now - e->inside_since < INSIDE_FOR))
+		return false;
 	if (!realtime && x->as == IMPORTANCE_SYSTEM) {
 		refuse(ret, x->info.id, "it is a part of the system, whose tasks are not touched");
 		return false;
@@ -159,7 +161,8 @@ static bool lowerable(const struct squeeze *s, const struct task_ref *t)
 	bool rt = t->policy == SCHED_FIFO_ || t->policy == SCHED_RR_;
 
 	if (s->realtime)
-		return rt && t->cpu_pm >= RT_LEAST;
+		/* A steward that runs only while they are throttled sees them idle. */
+		return rt && (t->cpu_pm >= RT_LEAST || s->rounds >= RANK_ROUNDS);
 	if (t->keep || rt || t->cpu_pm < TASK_LEAST)
 		return false;
 	return s->rung == RUNG_JAIL || t->policy != SCHED_IDLE_;
@@ -197,6 +200,7 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 	uint32_t room = MIN(MAX_SQUEEZED_TASKS - e->out->n_tasks, MAX_SQUEEZED_TASKS - MIN(e->n_tasks, MAX_SQUEEZED_TASKS));
 	struct pool *p = &e->pools[s->pool];
 	uint64_t old = 0, all = 0;
+	uint32_t found = 0;
 	bool spare;
 	struct action *a;
 	struct reason why = s->reason;
@@ -211,11 +215,16 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 		n = 0;
 	for (i = 0; i < n; i++)
 		if (lowerable(s, &r->tasks[i]) && r->tasks[i].cpu_pm >= from) {
+			found++;
 			all += r->tasks[i].cpu_pm;
 			old += is_young(e, &r->tasks[i]) ? 0 : r->tasks[i].cpu_pm;
 		}
 	spare = old * 2 >= all;
-	if (all == 0 || room == 0) {
+	if (found == 0 && s->realtime && s->rounds < RANK_ROUNDS) {
+		s->todo |= 1u << VERB_RANK;
+		return;
+	}
+	if (found == 0 || room == 0) {
 		s->rounds = RANK_ROUNDS;
 		if (s->n_tasks > 0 || s->rung == RUNG_JAIL)
 			return;

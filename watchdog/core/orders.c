@@ -177,7 +177,7 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 			squeeze_remember(e, e->squeezes[i].group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
 			squeeze_release(e, &e->squeezes[i], &r);
 		}
-		e->barred_until = e->now + MEMORY_OPERATOR;
+		e->barred_until = e->alarm ? e->now + MEMORY_OPERATOR : 0;
 		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "everything released, and left alone for 10min");
 		a = engine_emit(e, VERB_RELEASE, GROUP_NONE, 5 * USEC_PER_SEC);
 		if (a != NULL)
