@@ -479,6 +479,36 @@ static void judged_by_the_one_inside(void **state)
 	world_free(w);
 }
 
+/* The first ranking misses three of them: ranked again within a second or two. */
+static void the_last_three_hogs(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i;
+
+	world_start(w);
+	world_tree(w);
+	world_clear(w);
+	rank_hogs(w, 61);
+	world_calm(w, 9000);
+	for (i = 0; i < 15; i++)
+		inside_window(w, 3, w->count[VERB_TASKS_IDLE] > 0);
+	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
+	for (i = 0; i < 61; i++)
+		w->ranked[i].policy = 5;
+	w->ranked[0].policy = w->ranked[1].policy = w->ranked[2].policy = 0;
+	for (i = 0; i < 15; i++) {
+		bool well = w->count[VERB_TASKS_IDLE] > 1;
+
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 3, 98000, well ? 200 : 110000, 98000, well ? 200 : 110000);
+		world_send(w);
+	}
+	assert_int_equal(w->count[VERB_TASKS_IDLE], 2);
+	assert_int_equal(w->n_lowered, 3);
+	world_free(w);
+}
+
 /* Put back, the hogs go on: a relapse, answered again and held longer each time. */
 static void relapse_inside(void **state)
 {
@@ -1170,6 +1200,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(no_controller_is_said),
 	cmocka_unit_test(hogs_beside_sshd),
 	cmocka_unit_test(judged_by_the_one_inside),
+	cmocka_unit_test(the_last_three_hogs),
 	cmocka_unit_test(relapse_inside),
 	cmocka_unit_test(culprit_answers_the_health_check),
 	cmocka_unit_test(endpoint_gets_worse),

@@ -469,6 +469,7 @@ static void pool_tick(struct engine *e, uint32_t pool)
 	struct pool *p = &e->pools[pool];
 	struct params par = engine_params(e, pool);
 	permyriad_t level, strain;
+	uint32_t i;
 	bool fresh = watch_level(e, pool, &level, &strain), over, busy = p->n > 0, dead = true, slow;
 	permyriad_t limit = pool == 0 ? watch_login_share(e, busy ? 2 : 1) : par.wait;
 	permyriad_t well = pool == 0 ? watch_login_share(e, 4) : par.wait / 2;
@@ -510,6 +511,11 @@ static void pool_tick(struct engine *e, uint32_t pool)
 		return;
 	}
 	watch_hurt(e, pool);
+	/* A ranking sees only who ran meanwhile: the rest, as long as somebody suffers. */
+	for (i = 0; fresh && p->strain >= well && i < e->n_squeezes; i++)
+		if (e->squeezes[i].pool == pool && !e->squeezes[i].release && e->squeezes[i].rung == RUNG_TASKS &&
+		    !e->squeezes[i].realtime && e->squeezes[i].n_tasks > 0)
+			(void)inside_again(e, &e->squeezes[i]);
 	if (watch_pending(e, pool)) {
 		p->cut_at = e->now;
 		p->judge = LAW_JUDGE_TICKS;
