@@ -288,7 +288,7 @@ def main():
         os.makedirs(where, exist_ok=True)
         if not os.access(where, os.W_OK):
             raise PermissionError
-    except PermissionError:
+    except OSError:
         where = tempfile.mkdtemp(prefix="reprieve-demo-")
     with open(where + "/demo.json", "w", encoding="utf-8") as f:
         json.dump(result, f, indent=1)
