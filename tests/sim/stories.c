@@ -349,6 +349,12 @@ static const struct { uint64_t seed; double hours; bool dense; const char *what;
 	{ 95, 1, true, "a group's own limit left the others below the floor" },
 	{ 123, 1, true, "the floor while groups go" },
 	{ 1050, 1, true, "growth, release and relapse within a second" },
+	{ 3054, 1, true, "cut on and on while kernel threads were to blame" },
+	{ 6001, 1, true, "tasks of the container runtime lowered" },
+	{ 9074, 1, true, "the back-off forgotten when AtMost ran out" },
+	{ 10139, 1, true, "a ranking answered after the machine had slept" },
+	{ 10147, 1, true, "a bystander with a thousandth of the blame" },
+	{ 12067, 1, true, "a release of everything in calm" },
 };
 
 static bool found_seeds(struct story *st)
