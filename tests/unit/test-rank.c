@@ -114,8 +114,13 @@ static void the_one_that_runs_is_first(void **state)
 	pid_t p[3] = { make("sleepy", SLEEP), make("hog\n\x1b[m", SPIN), make("churner", CHURN) };
 
 	put_tasks("tasks", p, 3);
-	rank_for(false, RANK_WINDOW);
-	assert_int_equal(ranked.n, 3);
+	/* On a machine that others load, a window may pass in which one of them does not run at all. */
+	for (int turn = 0; turn < 20; turn++) {
+		rank_for(false, RANK_WINDOW);
+		assert_int_equal(ranked.n, 3);
+		if (ranked.tasks[0].cpu_pm > 50 && ranked.tasks[1].cpu_pm > 50)
+			break;
+	}
 	assert_int_equal(ranked.seen, 3);
 	/* The churner's own time is little: its children are counted. */
 	assert_int_equal(ranked.tasks[2].pid, p[0]);

@@ -258,7 +258,7 @@ static void judge_group(struct harm *h, const struct snapshot *s, const struct g
 			own = some * (uint64_t)mine / PERMYRIAD_FULL;
 			psi = (permyriad_t)((uint64_t)psi_all * (uint64_t)(PERMYRIAD_FULL - mine) / PERMYRIAD_FULL);
 		} else
-			psi_all = psi_whole = -1;
+			psi_whole = -1;
 	}
 	if (probe < 0 && psi < 0)
 		return;
@@ -357,9 +357,9 @@ static uint64_t own_blame(const struct harm *h, const struct snapshot *s, uint32
 	return b;
 }
 
-static struct suspect *suspect_for(struct harm *h, const struct groups *g, const struct group_sample *x, int slot)
+static struct suspect *suspect_for(struct harm *h, const struct groups *g, const struct group *who, const struct group_sample *x, int slot)
 {
-	int key = slot >= 0 && g->slot[slot].unit >= 0 ? g->slot[slot].unit : slot;
+	int key = who == NULL ? -1 : who->unit >= 0 ? who->unit : slot;
 	struct suspect *y;
 
 	if (key >= 0 && h->slot_suspect[key] >= 0)
@@ -368,7 +368,7 @@ static struct suspect *suspect_for(struct harm *h, const struct groups *g, const
 	memset(y, 0, sizeof(*y));
 	y->slot = y->leaf = (int16_t)key;
 	y->id = key >= 0 ? g->slot[key].info.id : x->id;
-	y->no_unit = key < 0 ? UNIT_NO_TARGET : g->slot[slot].no_unit;
+	y->no_unit = who == NULL ? UNIT_NO_TARGET : who->no_unit;
 	if (key >= 0)
 		h->slot_suspect[key] = (int16_t)h->n_suspects;
 	h->n_suspects++;
@@ -396,7 +396,7 @@ static void collect(struct harm *h, const struct snapshot *s, const struct group
 		}
 		if (blame == 0 && x->forks == 0)
 			continue;
-		y = suspect_for(h, g, x, slot);
+		y = suspect_for(h, g, who, x, slot);
 		y->blame += blame;
 		y->forks += (uint32_t)(x->forks * USEC_PER_SEC / window);
 		y->rt_run_us += x->rt_run_us;
@@ -433,7 +433,7 @@ static void order(struct harm *h, const struct snapshot *s)
 		if (y->slot >= 0) {
 			y->usage = part(h->sub_run[y->slot], capacity);
 			y->entitled = (permyriad_t)(h->entitled[y->slot] / (ENT_FULL / PERMYRIAD_FULL));
-			guilt = y->usage > y->entitled ? (uint64_t)PERMYRIAD_FULL - (uint64_t)y->entitled * PERMYRIAD_FULL / (uint64_t)y->usage : 0;
+			guilt = y->usage > 0 && y->usage > y->entitled ? (uint64_t)PERMYRIAD_FULL - (uint64_t)y->entitled * PERMYRIAD_FULL / (uint64_t)y->usage : 0;
 		}
 		y->score = y->blame * MAX(guilt, GUILT_FLOOR) / PERMYRIAD_FULL;
 		h->keys[i] = (struct sort_key) { .key = y->score, .id = y->id, .index = i };
