@@ -324,10 +324,10 @@ static void check_ends(struct sim *s)
 			continue;
 		squeezed++;
 		c = book(s, i);
-		if (sim_limited(&s->m.nodes[i]) && (protected_as(s, &s->m.nodes[i], false) != IMPORTANCE_NONE || shelters(s, i))) {
+		if (sim_limited(&s->m.nodes[i]) && ((known_as(s, i) != IMPORTANCE_NONE && protected_as(s, &s->m.nodes[i], false) != IMPORTANCE_NONE) || shelters(s, i))) {
 			if (c->wrong_since == 0)
 				c->wrong_since = s->now;
-			else if (s->now > MAX(c->wrong_since, s->check.slept_until) + 3 * USEC_PER_SEC + (s->faults.write_fails ? 20 * USEC_PER_SEC : 0))
+			else if (s->now > MAX(c->wrong_since, s->check.slept_until) + 8 * USEC_PER_SEC + (s->faults.write_fails ? 20 * USEC_PER_SEC : 0))
 				check_fail(s, "%s is protected since %.1f s and still squeezed", s->m.nodes[i].info.path, (double) (s->now - c->wrong_since) / 1e6);
 		} else
 			c->wrong_since = 0;

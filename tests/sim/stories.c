@@ -97,7 +97,7 @@ static bool relieved(struct story *st, enum mode mode, enum episode_kind kind, d
 	double worst_login = 0, needs = mode == MODE_RESCUE ? 5500000 : 3 * 350000;
 	int proven = 0;
 
-	for (uint64_t seed = 1; seed <= (st->quick ? 4 : 12); seed++) {
+	for (uint64_t seed = 1; seed <= (st->quick ? 3 : 12); seed++) {
 		struct sim *s = machine(st, seed, mode == MODE_RESCUE ? 1 + (int) (seed % 2) : 2 + 2 * (int) (seed % 2), mode, kind, 300 * SEC);
 		double after;
 
@@ -206,12 +206,12 @@ LEFT_ALONE(own_limit_alone, EPISODE_OWN_LIMIT)
 
 static bool installed_relieve(struct story *st)
 {
-	return siblings_enforce(st) && siblings_rescue_no_weights(st) && inside_enforce(st) && churn_rescue(st);
+	return siblings_rescue_no_weights(st) && inside_enforce(st) && (st->quick || (siblings_enforce(st) && churn_rescue(st)));
 }
 
 static bool installed_alone(struct story *st)
 {
-	return build_alone(st) && backup_alone(st) && peak_alone(st) && noise_alone(st) && steal_alone(st);
+	return peak_alone(st) && noise_alone(st) && (st->quick || (build_alone(st) && backup_alone(st) && steal_alone(st)));
 }
 
 static bool installed_relieves(struct story *st) { return with_installed(st, installed_relieve); }
@@ -359,7 +359,7 @@ static const struct { uint64_t seed; double hours; bool dense; const char *what;
 
 static bool found_seeds(struct story *st)
 {
-	for (size_t i = 0; i < ELEMENTSOF(found); i += st->quick ? 4 : 1) {
+	for (size_t i = 0; i < ELEMENTSOF(found); i += st->quick ? 6 : 1) {
 		struct sim *s = st->s = sim_new(found[i].seed, 0);
 
 		sim_random(s, found[i].hours, found[i].dense);
