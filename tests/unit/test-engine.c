@@ -418,7 +418,7 @@ static void rank_hogs(struct world *w, unsigned n)
 
 	w->n_ranked = n + 2;
 	for (i = 0; i < n; i++)
-		w->ranked[i] = (struct task_ref) { .pid = 100 + (int)i, .tid = 100 + (int)i, .start = 50000, .cpu_pm = 300, .comm = "hog" };
+		w->ranked[i] = (struct task_ref) { .pid = 100 + (int)i, .tid = 100 + (int)i, .start = 50000, .cpu_pm = i % 8 ? 300 : 900 /* slices, by chance */, .comm = "hog" };
 	w->ranked[n] = (struct task_ref) { .pid = 7, .tid = 7, .start = 100, .cpu_pm = 300, .keep = true, .comm = "sshd" };
 	w->ranked[n + 1] = (struct task_ref) { .pid = 8, .tid = 8, .start = 100, .cpu_pm = 5, .comm = "idle" };
 }

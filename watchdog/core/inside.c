@@ -9,9 +9,10 @@
  * is inherited by what they fork. A real-time hog becomes SCHED_OTHER.
  *
  * Worst is what stands out: half of the largest where one stands out, half of the mean
- * where all are alike. What a [Protect] names by Processes= is never lowered. A login
- * that waits looks like a hog (it gets as much of the CPU), so young tasks are spared
- * as long as the old ones explain most of it.
+ * where all are alike, whoever runs at all in a crowd that shares few CPUs. What a
+ * [Protect] names by Processes= is never lowered. A login that waits looks like a hog
+ * (it gets as much of the CPU), so young tasks are spared as long as the old ones
+ * explain most of it.
  *
  * Endpoints are the control input: if one that answered well stops to do so after
  * tasks were lowered, that is undone.
@@ -30,6 +31,7 @@
 #define TICK_US      10000              /* USER_HZ is 100 everywhere: task_ref.start */
 #define YOUNG_TASK   (5 * USEC_PER_SEC)
 #define RT_LEAST     1000               /* permyriad of a CPU that makes a real-time task a hog */
+#define CROWD_MOST   2000               /* the same of the largest task: below it nobody stands out */
 #define TASK_LEAST   10                 /* the same of any task, to be looked at */
 #define RANK_FRESH   (10 * USEC_PER_SEC) /* an older ranking tells of another time */
 #define WATCH_FOR    (10 * USEC_PER_SEC)
@@ -190,6 +192,9 @@ static uint32_t worst_from(const struct squeeze *s, const struct task_ref *tasks
 	}
 	if (count == 0 || s->realtime)
 		return 0;
+	/* A crowd: each got a slice or three meanwhile, and which of them is chance. */
+	if (most < CROWD_MOST)
+		return (uint32_t)(most / 8);
 	return (uint32_t)(most >= 2 * sum / count ? most / 2 : sum / count / 2);
 }
 

@@ -109,7 +109,7 @@ def harm_scopes(c):
     c.logins.measure_idle()
     with lib.Scopes("docker") as load, load.opened():
         time.sleep(2)
-        c.logins.show_harm("24 docker scopes x 2 hogs per CPU")
+        c.logins.show_harm("48 docker scopes x 1 hog per CPU")
         c.shown.add("scopes")
 
 

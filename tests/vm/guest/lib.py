@@ -211,7 +211,7 @@ class Inside(Load):
 class Scopes(Load):
     """n scopes as runc's systemd driver makes them for Docker."""
 
-    def __init__(self, name, n=24, workers=2 * CPUS):
+    def __init__(self, name, n=48, workers=CPUS):
         super().__init__(name)
         self.ids = [os.urandom(32).hex() for _ in range(n)]
         self.units = [f"docker-{i}.scope" for i in self.ids]
@@ -562,7 +562,7 @@ class Guard:
 
     def log(self, n=30):
         return sh("journalctl", "-q", "-o", "short-monotonic", "--no-hostname", "-n", str(n), f"--since=@{self.began}",
-                  "-u", "reprieve", "-u", "reprieve-steward", ok=False)
+                  "-u", "reprieve", "-u", "reprieve-steward", "-u", "reprieve-courier", ok=False)
 
     def steady(self, only=None):
         """The knobs once the lifeline's weights are set: unchanged for 3 s."""
@@ -586,6 +586,10 @@ class Guard:
             yield self
             failed = False
         finally:
+            if failed:
+                with contextlib.suppress(Failure, subprocess.TimeoutExpired):
+                    for line in self.ask("status").splitlines():
+                        note("status: " + line[:300])
             if failed or self.verbose:
                 for line in self.log(150 if self.verbose else 30).splitlines():
                     note("log: " + line[:400])
