@@ -274,7 +274,7 @@ class Postgres(Load):
     LOOP = "DO $$ BEGIN LOOP END LOOP; END $$"
     WORK = "SELECT sum(i) FROM generate_series(1, 400000) i"
 
-    def __init__(self, n=48):
+    def __init__(self, n=24):
         super().__init__("postgres")
         self.cgroups = [self.CGROUP]
         self.n = n
