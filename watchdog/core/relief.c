@@ -352,10 +352,10 @@ static void tighten(struct engine *e, uint32_t pool)
 		return;
 	}
 judge:
-	/* Nothing further. Was it of any use? A pattern that would go on at once is held in any case. */
+	/* Nothing further. Was it of any use? A pattern, or lowered tasks, that would go on at once are held in any case. */
 	if (e->now - p->cut_at < (p->pattern != PATTERN_NONE ? 2 : 1) * LAW_UNDO_AFTER)
 		return;
-	if ((uint64_t)p->hurt * PERMYRIAD_FULL > (uint64_t)p->first * LAW_EFFECT && (p->pattern == PATTERN_NONE || !watch_wants_more(e, pool))) {
+	if ((uint64_t)p->hurt * PERMYRIAD_FULL > (uint64_t)p->first * LAW_EFFECT && ((p->pattern == PATTERN_NONE && tasks == 0) || !watch_wants_more(e, pool))) {
 		p->failures++;
 		relief_release_pool(e, pool, WHY_NO_EFFECT, "it did not help; undone");
 		p->released_at = 0;
