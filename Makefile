@@ -41,7 +41,7 @@ LIBS    = -lbpf $(shell $(PKG) --libs $(PROCLIB) libsystemd libcurl json-c 2>/de
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all clean deps install demo check check-fast check-vm check-root fuzz sim bench bench-relief figures lint sanitize layers pure tests FORCE
+.PHONY: all lib clean deps install demo check check-fast check-vm check-root fuzz sim bench bench-relief figures lint sanitize layers pure tests FORCE
 
 all: $(BINS) layers pure
 
@@ -76,12 +76,14 @@ $(SIM): $(wildcard tests/sim/*.c tests/sim/*.h) $(LIB)
 	$(call say,SIM,$@)mkdir -p $(@D) && $(CC) $(ALLFLAGS) -Itests $(LDALL) -o $@ $(wildcard tests/sim/*.c) $(LIB) -lm
 $B/tools/%: tests/tools/%.c $(LIB)
 	$(call say,TOOL,$@)mkdir -p $(@D) && $(CC) $(ALLFLAGS) -o $@ $< $(LDALL) $(LIB) $(LIBS) -lpthread
-$B/fuzz/%: tests/fuzz/%.c FORCE
-	$(call say,FUZZ,$@)$(MAKE) --no-print-directory B=$B/fuzzlib CC=$(CLANG) \
-		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" $B/fuzzlib/libreprieve.a
-	$(Q)mkdir -p $(@D) && $(CLANG) -std=gnu11 -D_GNU_SOURCE -Iwatchdog -I. -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+$B/fuzzlib/libreprieve.a: FORCE
+	$(Q)$(MAKE) --no-print-directory B=$B/fuzzlib CC=$(CLANG) WERROR= \
+		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" lib
+$B/fuzz/%: tests/fuzz/%.c $B/fuzzlib/libreprieve.a
+	$(call say,FUZZ,$@)mkdir -p $(@D) && $(CLANG) -std=gnu11 -D_GNU_SOURCE -Iwatchdog -I. -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-o $@ $< $B/fuzzlib/libreprieve.a $(LIBS)
 
+lib: $(LIB)
 deps:
 	$(Q)packaging/deps build
 tests: $(UNIT) $(SIM) $(TOOLS)
