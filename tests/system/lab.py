@@ -27,7 +27,7 @@ from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from labguard import Guard  # noqa: E402
-from labtree import Layout, Missing, Tree, die_with_parent, read, sweep, write  # noqa: E402,F401
+from labtree import Layout, Missing, Tree, alone, deaf, die_with_parent, read, sweep, write  # noqa: E402,F401
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("REPRIEVE_BUILD", os.path.join(REPO, "build"))
@@ -280,14 +280,15 @@ class Runaway:
         os.killpg(self.pgid, signal.SIGSTOP)
 
     def close(self):
-        with contextlib.suppress(ProcessLookupError, TypeError):
-            os.killpg(self.pgid, signal.SIGKILL)
-        for p in self.procs:
-            p.kill()
-            p.wait()
-        for g in self.groups:
-            if g.name != "victim":
-                self.lab.tree.drop(g.name)
+        with deaf():
+            with contextlib.suppress(ProcessLookupError, TypeError):
+                os.killpg(self.pgid, signal.SIGKILL)
+            for p in self.procs:
+                p.kill()
+                p.wait()
+            for g in self.groups:
+                if g.name != "victim":
+                    self.lab.tree.drop(g.name)
         self.procs, self.groups, self.pgid = [], [], None
 
 
@@ -306,6 +307,8 @@ class Lab:
                 for s in (signal.SIGTERM, signal.SIGHUP):
                     old = signal.signal(s, _interrupt)
                     self._stack.callback(signal.signal, s, old)
+            if os.geteuid() == 0:
+                self._stack.enter_context(alone())
             self.dir = tempfile.mkdtemp(prefix="reprieve-lab-")
             os.chmod(self.dir, 0o711)
             self._stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
@@ -346,15 +349,6 @@ class Lab:
     def guard(self, mode="rescue", **options):
         """A labguard.Guard, not started yet: a context manager of its own."""
         return Guard(self, mode, **options)
-
-
-@contextlib.contextmanager
-def deaf():
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def _interrupt(number, frame):

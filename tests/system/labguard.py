@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 
-from labtree import Missing, _libc, PR_SET_PDEATHSIG, read
+from labtree import PR_SET_PDEATHSIG, Missing, _libc, deaf, read
 
 READY_TIMEOUT = 15
 STOP_TIMEOUT = 15
@@ -159,15 +159,16 @@ class Guard:
         """As systemd would: SIGTERM, and after a crash the restore of ExecStopPost."""
         if self.proc is None:
             return
-        if self.proc.poll() is None:
-            self.proc.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.proc.wait(STOP_TIMEOUT)
-        if self.proc.poll() is None:
-            self.proc.kill()
-            self.proc.wait()
-        if self.proc.returncode != 0:
-            self.restore()
+        with deaf():
+            if self.proc.poll() is None:
+                self.proc.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.proc.wait(STOP_TIMEOUT)
+            if self.proc.poll() is None:
+                self.proc.kill()
+                self.proc.wait()
+            if self.proc.returncode != 0:
+                self.restore()
 
     def restore(self):
         """What ExecStopPost does. Returns the exit code and what it said."""

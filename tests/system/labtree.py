@@ -15,17 +15,22 @@ Whatever a Tree made is gone when it is closed. sweep() removes what a killed
 predecessor left, told by the pid and start time in the name's marker file, never
 what belongs to a Tree that is alive.
 """
+import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 PREFIX = "reprieve-lab-"
 STATE = "/run/reprieve-lab"            # one directory per living Tree, named by its pid
+LOCK = "/run/reprieve-lab.lock"
+LOCK_WAIT = 900
 V1_CONTROLLERS = ("cpu", "cpuacct", "pids", "freezer")
 KILL_ROUNDS = 200
 PR_SET_PDEATHSIG = 1
@@ -47,6 +52,52 @@ def write(path, text):
 def read(path):
     with open(path, encoding="utf-8", errors="replace") as f:
         return f.read()
+
+
+@contextlib.contextmanager
+def deaf():
+    """Clean-up is not to be interrupted half way: a signal waits until it is done."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+_alone = {"fd": -1, "labs": 0}
+
+
+@contextlib.contextmanager
+def alone():
+    """One lab at a time on a machine: the guard of a second one would squeeze the loads of the
+    first, and both would measure nonsense. Several in one process are one."""
+    if _alone["labs"] == 0:
+        fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline, said = time.monotonic() + LOCK_WAIT, False
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not said:
+                    print("waiting for another lab on this machine to end", file=sys.stderr, flush=True)
+                    said = True
+                if time.monotonic() > deadline:
+                    os.close(fd)
+                    raise Missing(f"another lab has been running for {LOCK_WAIT} s; see {STATE} for its pid") from None
+                time.sleep(0.2)
+            except BaseException:
+                os.close(fd)
+                raise
+        _alone["fd"] = fd
+    _alone["labs"] += 1
+    try:
+        yield
+    finally:
+        _alone["labs"] -= 1
+        if _alone["labs"] == 0:
+            os.close(_alone["fd"])
+            _alone["fd"] = -1
 
 
 def start_time(pid):
@@ -334,8 +385,7 @@ class Tree:
         return subprocess.Popen(argv, preexec_fn=place, **popen)
 
     def close(self):
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-        try:
+        with deaf():
             try:
                 self.go_home()
             except OSError:
@@ -357,8 +407,6 @@ class Tree:
                 os.rmdir(STATE)
             except OSError:
                 pass
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def sweep(layout=None):
