@@ -123,6 +123,7 @@ install: all
 	$(Q)install -m 644 policies/*.policy $(DESTDIR)$(PREFIX)/lib/reprieve/policies/
 	$(Q)install -m 644 packaging/systemd/*.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	$(Q)install -D -m 644 packaging/systemd/reprieve.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/reprieve.conf
+	$(Q)[ -n "$(DESTDIR)" ] || systemd-sysusers $(PREFIX)/lib/sysusers.d/reprieve.conf 2>/dev/null || echo "no systemd-sysusers here: make a system user 'reprieve' for the courier"
 	$(Q)[ -e $(DESTDIR)/etc/reprieve/reprieve.conf ] || install -m 644 packaging/reprieve.conf $(DESTDIR)/etc/reprieve/
 clean:
 	$(Q)rm -rf $B

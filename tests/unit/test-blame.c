@@ -96,6 +96,7 @@ static void small_amounts(void **state)
 
 	for (i = 0; i < ELEMENTSOF(cases); i++) {
 		world_begin(w, 100 * MS, 9000);
+		blame_forget(g);
 		world_sample(w, 3, cases[i].run, cases[i].wait, 0, 0);
 		world_sample(w, 10, 90000, 5000, 0, 0);
 		compute();

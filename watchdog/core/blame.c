@@ -16,6 +16,13 @@
  * be known here. A task that is throttled by its own group's limit counts as waiting
  * in all of them, so that part is taken off first; the rest is a neighbour's.
  *
+ * A single window of 100 ms says little: a task with 4 ms of work waits 6 ms in one and
+ * 50 in the next (measured, 64 siblings). So harm is judged over what each victim did in
+ * the last third of a second or so, and blame is remembered for a second, since on a
+ * slow CPU only some of 64 siblings get to run in a window. Both begin with the first
+ * window; harm begins anew when something is squeezed (blame_forget), since an effect is
+ * judged by what came after it.
+ *
  * Guilt is what is used beyond the entitlement by weight among the active siblings, up
  * the tree. It orders the suspects but never acquits: 64 siblings with one hog each
  * use what they are entitled to and together still kill the machine, so a tenth of
@@ -71,6 +78,32 @@ static uint32_t cpus_of(const struct snapshot *s, const struct group_sample *x)
 	uint32_t n = MIN(s->n_cpu, MAX_CPU_SHARES);
 
 	return x->cpu_first > n ? 0 : MIN(x->cpu_n, n - x->cpu_first);
+}
+
+static uint64_t faded(uint64_t v, usec_t age, usec_t lasts)
+{
+	return age >= lasts ? 0 : v * (lasts - age) / lasts;
+}
+
+/* Adds a window; after a gap it begins with it. */
+static void recent_add(struct recent *r, usec_t now, usec_t window, uint64_t run, uint64_t waited, uint64_t own, uint64_t some)
+{
+	bool gap = now - MIN(r->at, now) > 2 * window;
+
+	r->wall = (gap ? 0 : faded(r->wall, window, BLAME_RECENT)) + window;
+	r->run = (gap ? 0 : faded(r->run, window, BLAME_RECENT)) + run;
+	r->waited = (gap ? 0 : faded(r->waited, window, BLAME_RECENT)) + waited;
+	r->own = (gap ? 0 : faded(r->own, window, BLAME_RECENT)) + own;
+	r->some = (gap ? 0 : faded(r->some, window, BLAME_RECENT)) + some;
+	r->at = now;
+}
+
+void blame_forget(struct groups *g)
+{
+	uint32_t i;
+
+	for (i = 0; i < g->n; i++)
+		g->slot[g->by_id[i]].recent = (struct recent) { 0 };
 }
 
 /* Slots of the samples; run time per CPU; run and demand of each subtree. */
@@ -151,19 +184,21 @@ uint64_t blame_wait(const struct harm *h, int slot)
 	return h->sub_want[slot] - MIN(h->sub_run[slot], h->sub_want[slot]);
 }
 
+/* Is `o` to stand before `v`? */
+static bool worse(const struct victim *o, const struct victim *v)
+{
+	permyriad_t a = MAX(o->level, o->self_level), b = MAX(v->level, v->self_level);
+
+	return a > b || (a == b && (o->as < v->as || (o->as == v->as && o->id < v->id)));
+}
+
 /* weak: it wanted too little to prove anything. */
 static void add_victim(struct harm *h, const struct victim *v, bool weak)
 {
 	uint32_t i;
 
-	for (i = h->n_victims; i > 0; i--) {
-		const struct victim *o = &h->victims[i - 1];
-		permyriad_t a = MAX(o->level, o->self_level), b = MAX(v->level, v->self_level);
-
-		if (a > b || (a == b && (o->as < v->as || (o->as == v->as && o->id < v->id))))
-			break;
+	for (i = h->n_victims; i > 0 && !worse(&h->victims[i - 1], v); i--)
 		h->victims[i] = h->victims[i - 1];
-	}
 	h->victims[i] = *v;
 	h->n_victims++;
 	h->level[v->as] = MAX(h->level[v->as], v->level);
@@ -191,24 +226,28 @@ static permyriad_t judge_canary(struct harm *h, const struct snapshot *s, usec_t
 	v.foreign = part(waited, waited + (uint64_t)MAX(c->cpu_us, 1));
 	v.strain = scaled(v.foreign, waited, BLAME_FULL_CANARY / 4);
 	v.level = actionable(scaled(v.foreign, waited, BLAME_FULL_CANARY), waited, BLAME_FULL_CANARY);
+	v.eased = v.strain;
 	v.hurt = part(waited, s->window);
 	v.login = login_time(v.foreign, login_cost);
 	add_victim(h, &v, false);
 	return v.strain;
 }
 
-static void judge_group(struct harm *h, const struct snapshot *s, const struct groups *g, uint32_t i,
-			permyriad_t canary, usec_t login_cost, const uint8_t *answers)
+static void judge_group(struct harm *h, const struct snapshot *s, struct groups *g, uint32_t i,
+			permyriad_t canary, usec_t login_cost, const uint8_t *answers, usec_t now)
 {
 	const struct group_sample *x = &s->groups[i];
-	const struct group *who = &g->slot[h->sample_slot[i]];
+	struct group *who = &g->slot[h->sample_slot[i]];
+	struct recent *r = &who->recent;
 	struct victim v = { .slot = h->sample_slot[i], .id = x->id, .as = who->as, .young = who->young };
 	uint32_t j, m = cpus_of(s, x);
-	uint64_t window = MAX(s->window, 1), full = window / BLAME_FULL_PART, throttled = x->throttled_us > 0 ? (uint64_t)x->throttled_us : 0;
-	uint64_t own = 0, spread = MAX(m, 1), tasks, waited = x->wait_us, wanted;
-	permyriad_t probe = -1, psi = -1, whole = -1, psi_whole = -1, probe_all = -1, psi_all = -1, third = v.as == IMPORTANCE_LOGIN ? canary : -1;
-
+	uint64_t window = MAX(s->window, 1), throttled = x->throttled_us > 0 ? (uint64_t)x->throttled_us : 0;
+	uint64_t own = 0, spread = MAX(m, 1), tasks, waited = x->wait_us, wanted, full, held = throttled / spread, foreign, psi_foreign = 0;
+	permyriad_t probe = -1, psi = -1, whole = -1, psi_whole = -1, third = v.as == IMPORTANCE_LOGIN ? canary : -1;
+	permyriad_t probe_eased = -1, psi_eased = -1, share;
 	uint8_t answer = who->endpoint >= 0 && answers != NULL ? answers[who->endpoint] : ANSWER_NONE;
+	/* PSI still counts tasks that were lowered to SCHED_IDLE. */
+	bool has_psi = x->psi_some_us >= 0 && !who->lowered;
 
 	v.selfish = (v.as == IMPORTANCE_LOGIN && !v.young) || answer == ANSWER_BAD;
 	if (h->n_victims >= MAX_VICTIMS)
@@ -224,56 +263,86 @@ static void judge_group(struct harm *h, const struct snapshot *s, const struct g
 	/* While its limit holds it, each of its tasks that wants to run waits. */
 	tasks = MAX((x->run_us + waited) * 100 / (window * spread), 100);
 	throttled = MIN(throttled * tasks / 100, waited);
-	own = waited > 0 ? own * (waited - throttled) / waited : 0;
-	waited -= throttled;
-	wanted = x->run_us + waited;
+	own = waited > 0 ? MIN(own, waited) * (waited - throttled) / waited : 0;
+	recent_add(r, now, window, x->run_us, waited - throttled, own, has_psi ? (uint64_t)x->psi_some_us - MIN((uint64_t)x->psi_some_us, held) : 0);
+
+	full = r->wall / BLAME_FULL_PART;
+	wanted = r->run + r->waited;
+	foreign = r->waited - MIN(r->own, r->waited);
+	own = r->own;
 	if (s->source == GROUP_SOURCE_BPF && wanted >= BLAME_WANTED_MIN) {
-		v.foreign = part(waited - MIN(own, waited), wanted);
+		v.foreign = part(foreign, wanted);
 		v.self = part(own, wanted);
-		probe = scaled(v.foreign, waited - MIN(own, waited), full);
-		whole = part(waited, wanted);
-		probe_all = scaled(whole, waited, full);
-		v.hurt = part(v.selfish ? waited : waited - MIN(own, waited), window);
+		whole = part(r->waited, wanted);
+		probe = scaled(v.foreign, foreign, full);
+		probe_eased = scaled(v.foreign, foreign, full / BLAME_EASED);
+		v.hurt = part(v.selfish ? r->waited : foreign, r->wall);
 	}
-	/* PSI still counts tasks that were lowered to SCHED_IDLE. */
-	if (x->psi_some_us >= 0 && !who->lowered) {
-		uint64_t some = (uint64_t)x->psi_some_us, held = x->throttled_us > 0 ? (uint64_t)x->throttled_us / spread : 0;
-		permyriad_t share;
-
-		some -= MIN(some, held);
+	if (has_psi) {
 		/* Of one task PSI and the probe say the same; of many PSI says less. */
-		share = MAX(part(some, some + x->run_us), part(some, window));
-		psi_whole = share;
-		psi_all = scaled(share, some, full);
-		wanted = MAX(wanted, some + x->run_us);
-		if (probe >= 0)
-			psi = probe_all > 0 ? (permyriad_t)((uint64_t)psi_all * (uint64_t)probe / (uint64_t)probe_all) : 0;
-		else if (some >= BLAME_WANTED_MIN) {
+		share = MAX(part(r->some, r->some + r->run), part(r->some, r->wall));
+		wanted = MAX(wanted, r->some + r->run);
+		if (probe >= 0) {
+			/* Own and foreign as the probe tells them apart. */
+			psi_whole = share;
+			psi_foreign = r->waited > 0 ? r->some * foreign / r->waited : r->some;
+			share = r->waited > 0 ? (permyriad_t)((uint64_t)share * foreign / r->waited) : share;
+		} else if (r->some >= BLAME_WANTED_MIN) {
 			/* PSI cannot tell own from foreign: by what ran at all. */
-			permyriad_t mine = part(x->run_us, h->all_run);
+			uint64_t mine = (uint64_t)part(x->run_us, h->all_run);
 
-			v.self = (permyriad_t)((uint64_t)share * (uint64_t)mine / PERMYRIAD_FULL);
+			psi_whole = share;
+			own = r->some * mine / PERMYRIAD_FULL;
+			psi_foreign = r->some - own;
+			v.self = (permyriad_t)((uint64_t)share * mine / PERMYRIAD_FULL);
 			v.foreign = share - v.self;
-			v.hurt = part(v.selfish ? some : some - some * (uint64_t)mine / PERMYRIAD_FULL, window);
-			own = some * (uint64_t)mine / PERMYRIAD_FULL;
-			psi = (permyriad_t)((uint64_t)psi_all * (uint64_t)(PERMYRIAD_FULL - mine) / PERMYRIAD_FULL);
-		} else
-			psi_whole = -1;
+			v.hurt = part(v.selfish ? r->some : psi_foreign, r->wall);
+			share = v.foreign;
+		}
+		if (psi_whole >= 0) {
+			psi = scaled(share, psi_foreign, full);
+			psi_eased = scaled(share, psi_foreign, full / BLAME_EASED);
+		}
 	}
 	if (probe < 0 && psi < 0)
 		return;
 	v.level = v.strain = agreed(probe, psi, third);
-	v.level = actionable(v.level, (uint64_t)v.hurt * window / PERMYRIAD_FULL, full);
+	v.level = actionable(v.level, (uint64_t)v.hurt * r->wall / PERMYRIAD_FULL, full);
+	v.eased = agreed(probe_eased, psi_eased, third);
 	/* Who answers its health check well is not harmed, however long its tasks wait. */
 	if (v.as == IMPORTANCE_HEALTH && answer == ANSWER_GOOD)
-		v.level = v.strain = 0;
+		v.level = v.strain = v.eased = 0;
 	if (v.self > 0 && v.selfish) {
+		/* Half by others and half by itself is as bad as all by one: the larger part stands for both. */
+		permyriad_t both = actionable(agreed(scaled(whole, r->waited, full), psi_whole < 0 ? -1 : scaled(psi_whole, r->some, full), third),
+					      r->waited, full);
+
 		v.strain = MAX(v.strain, scaled(v.self, own, full));
 		v.self_level = actionable(scaled(v.self, own, full), own, full);
+		if (foreign >= own)
+			v.level = MAX(v.level, both);
+		else
+			v.self_level = MAX(v.self_level, both);
 	}
 	if (v.as == IMPORTANCE_LOGIN)
 		v.login = login_time(v.young ? v.level : agreed(whole, psi_whole, -1), login_cost);
 	add_victim(h, &v, wanted * BLAME_WEAK_PART < full);
+}
+
+void blame_ease(struct harm *h)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < h->n_victims; i++) {
+		struct victim v = h->victims[i];
+
+		v.level = MAX(v.level, v.eased);
+		h->level[v.as] = MAX(h->level[v.as], v.level);
+		h->strain = MAX(h->strain, v.level);
+		for (j = i; j > 0 && !worse(&h->victims[j - 1], &v); j--)
+			h->victims[j] = h->victims[j - 1];
+		h->victims[j] = v;
+	}
 }
 
 /* Harm of each victim onto the CPUs where it waited; where that is not known, onto all
@@ -357,6 +426,7 @@ static uint64_t own_blame(const struct harm *h, const struct snapshot *s, uint32
 	return b;
 }
 
+/* x: of a cgroup nobody told about. NULL: no room. */
 static struct suspect *suspect_for(struct harm *h, const struct groups *g, const struct group *who, const struct group_sample *x, int slot)
 {
 	int key = who == NULL ? -1 : who->unit >= 0 ? who->unit : slot;
@@ -364,6 +434,8 @@ static struct suspect *suspect_for(struct harm *h, const struct groups *g, const
 
 	if (key >= 0 && h->slot_suspect[key] >= 0)
 		return &h->suspects[h->slot_suspect[key]];
+	if (h->n_suspects == MAX_SAMPLES)
+		return NULL;
 	y = &h->suspects[h->n_suspects];
 	memset(y, 0, sizeof(*y));
 	y->slot = y->leaf = (int16_t)key;
@@ -375,29 +447,30 @@ static struct suspect *suspect_for(struct harm *h, const struct groups *g, const
 	return y;
 }
 
-static void collect(struct harm *h, const struct snapshot *s, const struct groups *g)
+/* What this window adds to the blame of each cgroup, and what else it tells of it. */
+static void collect_window(struct harm *h, const struct snapshot *s, struct groups *g)
 {
 	uint32_t i, n = MIN(s->n_groups, MAX_SAMPLES);
 	uint64_t window = MAX(s->window, 1);
 
-	memset(h->slot_suspect, 0xff, sizeof(h->slot_suspect));
 	for (i = 0; i < n; i++) {
 		const struct group_sample *x = &s->groups[i];
 		int slot = h->sample_slot[i];
-		const struct group *who = slot >= 0 ? &g->slot[slot] : NULL;
-		uint64_t blame = blame_of(h, s, i);
+		struct group *who = slot >= 0 ? &g->slot[slot] : NULL;
+		uint64_t blame = blame_of(h, s, i), kernel = x->run_us > 0 ? blame * MIN(x->kthread_run_us, x->run_us) / x->run_us : 0;
 		struct suspect *y;
 
 		if (who != NULL && who->as != IMPORTANCE_NONE)
 			blame -= MIN(blame, own_blame(h, s, i));
-		if (who != NULL && who->as != IMPORTANCE_NONE && blame > h->inside_blame && !who->self) {
-			h->inside = (int16_t)slot;
-			h->inside_blame = blame;
+		if (who != NULL) {
+			who->blame += blame;
+			who->kernel_blame += MIN(kernel, blame);
 		}
-		if (blame == 0 && x->forks == 0)
+		if ((who != NULL ? who->blame : blame) == 0 && x->forks == 0)
 			continue;
 		y = suspect_for(h, g, who, x, slot);
-		y->blame += blame;
+		if (y == NULL)
+			continue;
 		y->forks += (uint32_t)(x->forks * USEC_PER_SEC / window);
 		y->rt_run_us += x->rt_run_us;
 		y->n_leaves++;
@@ -405,19 +478,51 @@ static void collect(struct harm *h, const struct snapshot *s, const struct group
 			y->rt_pm = MAX(y->rt_pm, (uint32_t)part(x->rt_run_us, x->run_us));
 			y->kthread_pm = MAX(y->kthread_pm, (uint32_t)part(x->kthread_run_us, x->run_us));
 		}
-		if (blame >= y->leaf_blame) {
-			y->leaf_blame = blame;
+		if (who != NULL)
+			continue;
+		y->blame += blame;
+		h->total += blame;
+		h->kernel += MIN(kernel, blame);
+		h->unknown += blame;
+	}
+}
+
+static void collect(struct harm *h, const struct snapshot *s, struct groups *g, usec_t now)
+{
+	usec_t age = now - MIN(h->blamed_at, now);
+	uint32_t i;
+
+	h->blamed_at = now;
+	memset(h->slot_suspect, 0xff, sizeof(h->slot_suspect));
+	for (i = 0; i < g->n; i++) {
+		struct group *who = &g->slot[g->by_id[i]];
+
+		who->blame = faded(who->blame, age, BLAME_MEMORY);
+		who->kernel_blame = faded(who->kernel_blame, age, BLAME_MEMORY);
+	}
+	collect_window(h, s, g);
+	for (i = 0; i < g->n; i++) {
+		int slot = g->by_id[i];
+		const struct group *who = &g->slot[slot];
+		struct suspect *y = who->blame > 0 ? suspect_for(h, g, who, NULL, slot) : NULL;
+
+		if (y == NULL)
+			continue;
+		y->blame += who->blame;
+		if (who->blame >= y->leaf_blame) {
+			y->leaf_blame = who->blame;
 			y->leaf = (int16_t)slot;
 		}
-		h->total += blame;
-		if (x->run_us > 0)
-			h->kernel += blame * MIN(x->kthread_run_us, x->run_us) / x->run_us;
-		if (who == NULL)
-			h->unknown += blame;
-		else if (who->as != IMPORTANCE_NONE)
-			h->protected_ += blame;
+		if (who->as != IMPORTANCE_NONE && who->blame > h->inside_blame && !who->self) {
+			h->inside = (int16_t)slot;
+			h->inside_blame = who->blame;
+		}
+		h->total += who->blame;
+		h->kernel += who->kernel_blame;
+		if (who->as != IMPORTANCE_NONE)
+			h->protected_ += who->blame;
 		else if (who->unit >= 0)
-			h->touchable += blame;
+			h->touchable += who->blame;
 	}
 }
 
@@ -463,11 +568,11 @@ void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, u
 		int slot = h->sample_slot[i];
 
 		if (slot >= 0 && g->slot[slot].as != IMPORTANCE_NONE && !g->slot[slot].self)
-			judge_group(h, s, g, i, canary, login_cost, answers);
+			judge_group(h, s, g, i, canary, login_cost, answers, now);
 	}
 	if (h->strain == 0)
 		return;
 	spread_harm(h, s);
-	collect(h, s, g);
+	collect(h, s, g, now);
 	order(h, s);
 }

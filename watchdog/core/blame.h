@@ -9,6 +9,9 @@
 #include "core/snapshot.h"
 #include "core/sort.h"
 
+#define BLAME_RECENT       (300 * USEC_PER_MSEC) /* harm is judged over about so long ... */
+#define BLAME_MEMORY       USEC_PER_SEC /* ... and blame, since not every sibling runs in every window */
+#define BLAME_EASED        2            /* in a crowd half as much waiting counts in full */
 #define MAX_VICTIMS        64           /* protected cgroups judged in one window; beyond: the ones with the higher ids are not */
 #define BLAME_WANTED_MIN   2000         /* µs wanted in a window below which a victim says nothing */
 #define BLAME_FULL_PART    5            /* a foreign wait of window/5 counts in full, less in proportion ... */
@@ -25,6 +28,7 @@ struct victim {
 	bool selfish;                   /* what it does to itself is harm, too */
 	permyriad_t foreign, self;      /* parts of wanted time waited for others and for its own kind, as measured */
 	permyriad_t level;              /* foreign harm as it is judged: confirmed, small amounts scaled down, tiny ones none */
+	permyriad_t eased;              /* what level is where the load is no service's: see blame_ease() */
 	permyriad_t strain;             /* the same and its own, tiny amounts included: whether it is well */
 	permyriad_t self_level;         /* the same of what it does to itself; login class only (not young) */
 	permyriad_t hurt;               /* absolute foreign wait (and own, where that is harm): part of the window, ≤ 10000 */
@@ -58,6 +62,8 @@ struct harm {
 	usec_t login;                   /* worst of the login class and the canary; 0 = none was measured */
 	bool login_fresh;
 
+	usec_t blamed_at;               /* the windows before this one are remembered as of then */
+
 	/* Blame: 0 everywhere unless somebody is harmed. */
 	uint64_t total, touchable, protected_, kernel, unknown;
 	uint32_t n_suspects;
@@ -82,6 +88,13 @@ enum answer { ANSWER_NONE, ANSWER_GOOD, ANSWER_BAD };
 /* g must be refreshed. answers: enum answer by policy index, NULL = none has one.
  * Also updates group.active and seen. */
 void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, usec_t login_cost, const uint8_t *answers, usec_t now);
+
+/* The load is a pattern and a crowd: small amounts of waiting are harm, too. Levels become
+ * what `eased` says where that is more. */
+void blame_ease(struct harm *h);
+
+/* Something was changed: what was suffered before it is no evidence any more. */
+void blame_forget(struct groups *g);
 
 /* Time run and waited, µs, of a cgroup and all below it in the latest window. */
 uint64_t blame_run(const struct harm *h, int slot);

@@ -35,13 +35,16 @@
 #define RELEASE_GAP        USEC_PER_SEC
 #define BOOST_WEIGHT       300                  /* lifeline for what has none, while the culprit is protected */
 #define MAX_POOLS          (MAX_POLICIES + 1)   /* [0] is rescue, [i + 1] policy i */
+#define UNSEEN_FOR         (2 * USEC_PER_SEC)   /* most of the crowd has not run yet: so long it is waited for ... */
+#define UNSEEN_PART        3                    /* ... where the culprits are less than a third of who is runnable */
 #define SIBLINGS_FOR       (5 * USEC_PER_SEC)   /* after the first cut: late ones of a pattern join it */
 #define EXPLAINS_PART      5                    /* who is to blame for less than a fifth by now is not cut further */
 #define MAX_WHO            8                    /* beyond: the less harmed do not count for the effect */
 #define RESCUE_BAD         8000                 /* part of the measured windows in which the way in has to be dead, permyriad */
 #define RESCUE_FINE        USEC_PER_SEC         /* alive for so long: it is not dead */
 #define MEMORY_RANK        (30 * USEC_PER_SEC)  /* nothing was tried, the ranking failed */
-#define INSIDE_FOR         USEC_PER_SEC         /* so long the same protected one has to be the culprit: one login is not */
+#define INSIDE_FOR         USEC_PER_SEC         /* so long the same protected one has to be the culprit: one login is not ... */
+#define INSIDE_CROWD       4                    /* ... and so many tasks per CPU that wait in it are not one login */
 #define INSIDE_LEAST       2000                 /* of the machine: who uses less is no culprit inside what is protected, permyriad */
 #define LIFELINE_GAP       (3 * USEC_PER_SEC)   /* the steward is not there yet: again */
 #define LIFELINE_TRIES     30
@@ -171,6 +174,8 @@ struct engine {
 
 	struct triage_memory triage_memory;
 	struct triage triage;
+	bool crowd;                     /* triage_crowd() of the latest window */
+	int32_t runnable;               /* tasks in the latest window, where there are many; else -1 */
 	uint64_t inside;                /* the protected cgroup that is most to blame, without a break ... */
 	usec_t inside_since;            /* ... since then */
 	struct harm harm;

@@ -368,7 +368,7 @@ static void say_cause(struct engine *e)
 	}
 }
 
-static void judge_harm(struct engine *e, usec_t window)
+static void judge_harm(struct engine *e, usec_t window, bool many)
 {
 	permyriad_t over = lowest_wait(e), level = e->harm.self_level, i;
 
@@ -392,7 +392,9 @@ static void judge_harm(struct engine *e, usec_t window)
 			e->over_windows += e->harm_from != 0;
 		}
 	}
-	if (e->harm.fresh)
+	/* The alarm's own evidence counts for the first look; where many tasks are runnable, of
+	 * which only some ran meanwhile, for the first looks. */
+	if (e->harm.fresh && !(many && e->over_windows == 0))
 		e->harm_from = 0;
 	if (e->incident_since) {
 		if (e->level >= over / 2 || e->n_squeezes > 0)
@@ -438,7 +440,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	}
 	e->last_snapshot = e->now;
 	e->window = s->window;
-	if (e->harm_from && e->now - e->harm_from > 2 * USEC_PER_SEC)
+	if (e->harm_from && e->now - e->harm_from > EVIDENCE_LASTS)
 		e->harm_from = 0;
 	if (s->window > EVENT_GAP || since > EVENT_GAP) {
 		/* Slept, or late: what happened in between is not known. */
@@ -453,9 +455,13 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	if (groups_refresh(&e->groups, &e->set, e->now))
 		orders_shelter(e);
 	e->tasks_now = s->machine.tasks;
+	e->runnable = triage_many(s) ? s->machine.runnable : -1;
 	if (s->n_groups > 0 || s->canary.wall_us >= 0) {
 		endpoint_answers(e, answers);
 		blame_compute(&e->harm, s, &e->groups, e->set.settings.login_cost, answers, e->now);
+		e->crowd = triage_crowd(s, &e->harm, &e->groups);
+		if (e->crowd)
+			blame_ease(&e->harm);
 		triage_decide(&e->triage_memory, s, &e->harm, &e->groups, lowest_wait(e), &e->triage);
 		say_cause(e);
 		if (e->triage.cause != CAUSE_SELF)
@@ -467,7 +473,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	} else {
 		e->harm.fresh = e->harm.login_fresh = false;
 	}
-	judge_harm(e, s->window);
+	judge_harm(e, s->window, e->runnable >= 0);
 	relief_tick(e);
 	/* A policy that acts has opened it in its own name. */
 	if (e->over_windows >= 2 && e->triage.cause != CAUSE_NONE)

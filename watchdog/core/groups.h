@@ -13,6 +13,12 @@
 #define SLOT_NONE        (-1)
 #define LIFELINE_UNKNOWN (-2)           /* asked for, but nobody answered */
 
+/* What a protected cgroup did lately: sums over `wall`, older time counting less. Kept by blame. */
+struct recent {
+	usec_t at;                      /* when it was added to last */
+	uint64_t wall, run, waited, own, some;  /* µs; waited and some without what its own limit took */
+};
+
 /* Why a cgroup has no unit that could be squeezed in its place. */
 enum no_unit {
 	UNIT_OK,
@@ -32,6 +38,8 @@ struct group {
 	bool active;                    /* ran or waited in the latest window */
 	uint8_t depth;
 	usec_t seen;                    /* when it last ran or waited, or became known */
+	struct recent recent;           /* protected ones only */
+	uint64_t blame, kernel_blame;   /* lately, see blame_compute() */
 
 	/* What the policies say of it alone; see groups_refresh() for its place in the tree. */
 	uint8_t own_as;                 /* enum importance */

@@ -134,6 +134,7 @@ static void begin_judging(struct engine *e, struct pool *p)
 	p->before = p->hurt;
 	p->effective = false;
 	p->growing = false;
+	blame_forget(&e->groups);
 }
 
 static void make_plan(struct engine *e, uint32_t pool, bool more, struct plan *plan)
@@ -143,6 +144,24 @@ static void make_plan(struct engine *e, uint32_t pool, bool more, struct plan *p
 		(void)inside_plan(e, pool, plan);
 	else
 		squeeze_plan(e, pool, more, plan);
+}
+
+/* On a slow CPU a few of a crowd run in a window, and look like the only culprits: one by
+ * one they would be squeezed for ten seconds (measured in a guest). Where the plan's cgroups
+ * hold only a small part of who is runnable, the others are waited for. */
+static bool mostly_unseen(const struct engine *e, const struct pool *p, const struct plan *plan)
+{
+	uint64_t wanted = 0;
+	uint32_t i;
+
+	if (e->runnable < 0 || e->triage.pattern != PATTERN_NONE || e->now - p->over_since >= UNSEEN_FOR)
+		return false;
+	for (i = 0; i < plan->n; i++) {
+		if (plan->targets[i].inside)
+			return false;
+		wanted += blame_run(&e->harm, plan->targets[i].slot) + blame_wait(&e->harm, plan->targets[i].slot);
+	}
+	return wanted * UNSEEN_PART < (uint64_t)e->runnable * e->window;
 }
 
 /* The first squeeze of a pool. */
@@ -163,6 +182,8 @@ static void start(struct engine *e, uint32_t pool)
 		return;
 	}
 	p->refused = 0;
+	if (mostly_unseen(e, p, &plan))
+		return;
 	engine_open_incident(e, pool);
 	p->pattern = e->triage.pattern;
 	p->parent = e->groups.slot[plan.targets[0].slot].parent;

@@ -48,10 +48,28 @@ static void find_set(const struct harm *h, const struct snapshot *s, const struc
 			siblings++;
 	}
 	t->n_set = n_touchable;
+	t->forks = (uint32_t)MIN(forks, UINT32_MAX);
 	if (forks >= TRIAGE_FORKS && forks >= 10 * (all_forks - MIN(forks, all_forks)))
 		t->pattern = PATTERN_FORKS;
 	else if (n_touchable >= TRIAGE_SIBLINGS && most * PERMYRIAD_FULL <= sum * TRIAGE_ONE_PART && siblings * 10 >= n_touchable * UINT64_C(8))
 		t->pattern = PATTERN_SIBLINGS;
+}
+
+bool triage_many(const struct snapshot *s)
+{
+	return s->machine.runnable >= TRIAGE_CROWD * MAX(s->machine.ncpu, 1);
+}
+
+/* At a peak or in a build some tasks wait in turn; eight on every CPU, from dozens of
+ * siblings or thousands of forks per second, are neither. */
+bool triage_crowd(const struct snapshot *s, const struct harm *h, const struct groups *g)
+{
+	struct triage t = { .cause = CAUSE_NONE };
+
+	if (!triage_many(s))
+		return false;
+	find_set(h, s, g, &t);
+	return t.pattern == PATTERN_SIBLINGS || (t.pattern == PATTERN_FORKS && t.forks >= TRIAGE_STORM);
 }
 
 static void find_own_limit(const struct harm *h, struct triage *t)

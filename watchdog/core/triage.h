@@ -19,6 +19,8 @@
 #define TRIAGE_ONE_PART   1500          /* ... this: a pattern, no service load */
 #define TRIAGE_FEW        3             /* up to so many culprits are runaways, more are an overload */
 #define TRIAGE_FORKS      500           /* per second, and ten times all the others' */
+#define TRIAGE_CROWD      8             /* runnable tasks per CPU; with a pattern it is no service load ... */
+#define TRIAGE_STORM      2000          /* ... forks per second, where forks are the pattern */
 #define TRIAGE_SMOOTH     8             /* windows */
 
 enum pattern { PATTERN_NONE, PATTERN_SIBLINGS, PATTERN_FORKS };
@@ -36,8 +38,14 @@ struct triage {
 	uint32_t also;                  /* bit set of 1 << cause: found as well, to be reported */
 	uint64_t own_limit_group;       /* of CAUSE_OWN_LIMIT in also */
 	permyriad_t own_limit;
+	uint32_t forks;                 /* per second, of them */
 	uint32_t n_set;                 /* suspects[] that explain BLAME_SET_PART of the touchable blame */
 };
+
+bool triage_many(const struct snapshot *s);     /* a crowd of runnable tasks */
+
+/* Small amounts of waiting are harm already: a pattern and a crowd of runnable tasks. */
+bool triage_crowd(const struct snapshot *s, const struct harm *h, const struct groups *g);
 
 /* over: the level from which on harm counts (the lowest of any policy). */
 void triage_decide(struct triage_memory *m, const struct snapshot *s, const struct harm *h, const struct groups *g,

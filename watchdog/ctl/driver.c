@@ -455,6 +455,11 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 		log_error("the machine cannot be read: %s; no decision this time", strerror(-r));
 		return 0;
 	}
+	/* Something may have begun just now: half a glance more shows it a fifth of a second sooner.
+	 * Not twice in a row, so that constant little pressure does not cost more. */
+	d->glance = !alarm && !d->glance && d->snapshot.machine.cpu_some > s->alarm / DRIVER_GLANCE;
+	if (d->glance)
+		loop_set_timer(l, &d->tick, now + span / 4, on_tick, d);
 	d->ticks++;
 	d->last_tick = now;
 	driver_event(d, &e);

@@ -17,6 +17,7 @@
 #define DRIVER_SWEEP  (60 * USEC_PER_SEC)       /* between two looks for processes by name, in calm */
 #define DRIVER_SWEEP_ALARM (10 * USEC_PER_SEC) /* ... in alarm: a database may be started there too; a new container: after a second */
 #define DRIVER_DRIFT  (500 * USEC_PER_MSEC)     /* between two looks at what is squeezed */
+#define DRIVER_GLANCE 5                 /* pressure of a fifth of Alarm= makes the next calm tick come early */
 #define DRIVER_SLOW   (400 * USEC_PER_MSEC)     /* alarm tick without BPF: reading every cpu.stat costs more */
 
 struct driver {
@@ -32,6 +33,7 @@ struct driver {
 	bool systemd;                           /* PID 1 is: lifelines go through it */
 	bool service;                           /* and it runs us as reprieve.service */
 	unsigned wants;                         /* enum sense_want in force */
+	bool glance;                            /* the next calm tick comes early */
 	usec_t last_tick, last_sweep, last_drift;
 	uint64_t ticks;
 	struct loop_timer tick, deadline;

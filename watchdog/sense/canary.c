@@ -55,6 +55,8 @@ struct canary {
 	struct page *page;
 	uint32_t told;                  /* the last turn given out */
 	usec_t cpu;
+	int32_t weight;                 /* still to be set; 0 = done, or none wanted */
+	bool v1;
 	char dir[DIR_MAX];              /* "" = none made */
 };
 
@@ -151,7 +153,16 @@ static int write_file(const char *dir, const char *file, const char *text)
 	return r;
 }
 
-/* Its own cgroup. The weight is the default anyway where none can be set. */
+/* Where the cpu controller is off there is none to set; the lifelines turn it on later. */
+static void weigh(struct canary *c)
+{
+	char text[32];
+
+	str_format(text, sizeof(text), "%lld", (long long)c->weight * (c->v1 ? 1024 : 100) / 100);
+	if (write_file(c->dir, c->v1 ? "cpu.shares" : "cpu.weight", text) == 0)
+		c->weight = 0;
+}
+
 static int settle(struct canary *c, const struct canary_config *config)
 {
 	char text[32];
@@ -161,10 +172,10 @@ static int settle(struct canary *c, const struct canary_config *config)
 		return -errno;
 	if (!str_copy(c->dir, sizeof(c->dir), config->dir))
 		return -ENAMETOOLONG;
-	if (config->weight > 0) {
-		str_format(text, sizeof(text), "%lld", (long long)config->weight * (config->v1 ? 1024 : 100) / 100);
-		(void)write_file(c->dir, config->v1 ? "cpu.shares" : "cpu.weight", text);
-	}
+	c->weight = config->weight;
+	c->v1 = config->v1;
+	if (c->weight > 0)
+		weigh(c);
 	str_format(text, sizeof(text), "%d", (int)c->pid);
 	r = write_file(c->dir, "cgroup.procs", text);
 	return r;
@@ -240,6 +251,8 @@ void canary_start(struct canary *c)
 
 	if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE) != p->asked)
 		return;
+	if (c->weight > 0)
+		weigh(c);
 	p->from_us = clock_us(CLOCK_MONOTONIC);
 	__atomic_store_n(&p->asked, p->asked + 1, __ATOMIC_RELEASE);
 	futex(&p->asked, FUTEX_WAKE, 1);

@@ -45,7 +45,7 @@ struct sampler {
 	struct closely *closely;
 	struct gather *gather;
 	struct canary *canary;
-	usec_t last, last_step, last_turn;
+	usec_t last, last_step, last_turn, primed;
 	uint64_t lost_ns;
 	unsigned n_missing;
 	struct missing missing[MISSING_MAX];
@@ -201,7 +201,7 @@ static void prime(struct sampler *s)
 		probe_read(s->probe, NULL, NULL);
 	else if (s->wants & SENSE_PROBE)
 		cpustat_read(s->cpustat, NULL);
-	s->last = boottime();
+	s->last = s->primed = boottime();
 }
 
 int sampler_new(const struct sampler_config *config, usec_t now, struct sampler **ret)
@@ -300,7 +300,8 @@ static void canary(struct sampler *s, usec_t now, struct canary_sample *ret)
 	if (!s->canary)
 		return;
 	canary_read(s->canary, ret);
-	if ((s->wants & SENSE_CANARY) && now - s->last_turn >= SAMPLER_CANARY_EVERY) {
+	if ((s->wants & SENSE_CANARY) &&
+	    now - s->last_turn >= (now - s->primed < SAMPLER_CANARY_FIRST ? SAMPLER_CANARY_SOON : SAMPLER_CANARY_EVERY)) {
 		canary_start(s->canary);
 		s->last_turn = now;
 	}

@@ -19,6 +19,8 @@
 #define SAMPLER_CALM_EVERY    USEC_PER_SEC      /* between steps of the walk in calm */
 #define SAMPLER_TICK_WITHOUT  (250 * USEC_PER_MSEC) /* the alarm tick where there is no probe */
 #define SAMPLER_CANARY_EVERY  USEC_PER_SEC      /* between turns of the canary */
+#define SAMPLER_CANARY_SOON   (200 * USEC_PER_MSEC) /* ... for so long after an alarm began: */
+#define SAMPLER_CANARY_FIRST  (2 * USEC_PER_SEC)
 
 enum sampler_probe { SAMPLER_PROBE_AUTO, SAMPLER_PROBE_ALWAYS, SAMPLER_PROBE_NEVER };
 

@@ -9,7 +9,7 @@
 #include "steward/names.h"
 #include "steward/talk.h"
 
-#define RANK_WINDOW    (200 * USEC_PER_MSEC)
+#define RANK_WINDOW    (120 * USEC_PER_MSEC)
 #define RANK_TASKS_MAX 2048     /* looked at in one ranking; beyond: not ranked, `seen` tells */
 #define RANK_DIRS_MAX  128      /* cgroups below, where deep; beyond: left out */
 #define RANK_DEPTH_MAX 4
