@@ -4,6 +4,6 @@
 [   5.000] by command: paused: everything released, nothing is squeezed until it ends (4s)
 [   5.350] cpu wait of postgresql.service 87.79% > 75% for 400ms (everything-else) -> would set quota, together 25% of the machine on 20 cgroups under /system.slice; next: docker-9a408b460f0a00000000000000000000000000000000000000000 5%, docker-c257e103973a00000000000000000000000000000000000000000 5%
 [   9.000] by command: the pause has ended
-[   9.150] cpu wait of api.service 87.49% > 75% for 4.2s (everything-else) -> again quota, together 25% of the machine on 20 cgroups under /system.slice; next: docker-9a408b460f0a00000000000000000000000000000000000000000 5%, docker-c257e103973a00000000000000000000000000000000000000000 5%
+[   9.150] cpu wait of postgresql.service 89.35% > 75% for 4.2s (everything-else) -> again quota, together 25% of the machine on 20 cgroups under /system.slice; next: docker-9a408b460f0a00000000000000000000000000000000000000000 5%, docker-c257e103973a00000000000000000000000000000000000000000 5%
 [  15.150] gone by itself on 20 cgroups under /system.slice after 5850ms (everything-else)
 286 events over 19.9 s: the same 108 actions

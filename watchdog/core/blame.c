@@ -313,8 +313,10 @@ static void judge_group(struct harm *h, const struct snapshot *s, struct groups 
 	if (v.as == IMPORTANCE_HEALTH && answer == ANSWER_GOOD)
 		v.level = v.strain = v.eased = 0;
 	if (v.self > 0 && v.selfish) {
-		/* Half by others and half by itself is as bad as all by one: the larger part stands for both. */
-		permyriad_t both = actionable(agreed(scaled(whole, r->waited, full), psi_whole < 0 ? -1 : scaled(psi_whole, r->some, full), third),
+		/* Half by others and half by itself is as bad as all by one: the larger part stands for
+		 * both. Of a service at its peak that is only true if a crowd waits in it. */
+		bool crowd = r->waited >= BLAME_CROWD * (uint64_t)MAX(s->machine.ncpu, 1) * r->wall;
+		permyriad_t both = v.as != IMPORTANCE_LOGIN && !crowd ? 0 : actionable(agreed(scaled(whole, r->waited, full), psi_whole < 0 ? -1 : scaled(psi_whole, r->some, full), third),
 					      r->waited, full);
 
 		v.strain = MAX(v.strain, scaled(v.self, own, full));

@@ -17,6 +17,7 @@
 #define BLAME_FULL_PART    5            /* a foreign wait of window/5 counts in full, less in proportion ... */
 #define BLAME_LEAST_PART   7500         /* ... and below this part of that it is no harm, permyriad: 15 ms in 100 */
 #define BLAME_WEAK_PART    4            /* who wanted less than window/5 / 4 proves neither harm nor health */
+#define BLAME_CROWD        4            /* tasks per CPU that wait in one cgroup and are no login and no peak */
 #define BLAME_FULL_CANARY  40000        /* the same of the canary's turn, µs */
 #define BLAME_SET_PART     8000         /* of all touchable blame, what the set has to explain, permyriad */
 

@@ -43,8 +43,7 @@
 #define RESCUE_BAD         8000                 /* part of the measured windows in which the way in has to be dead, permyriad */
 #define RESCUE_FINE        USEC_PER_SEC         /* alive for so long: it is not dead */
 #define MEMORY_RANK        (30 * USEC_PER_SEC)  /* nothing was tried, the ranking failed */
-#define INSIDE_FOR         USEC_PER_SEC         /* so long the same protected one has to be the culprit: one login is not ... */
-#define INSIDE_CROWD       4                    /* ... and so many tasks per CPU that wait in it are not one login */
+#define INSIDE_FOR         USEC_PER_SEC         /* so long the same protected one has to be the culprit: one login is not; a crowd is (BLAME_CROWD) */
 #define INSIDE_LEAST       2000                 /* of the machine: who uses less is no culprit inside what is protected, permyriad */
 #define LIFELINE_GAP       (3 * USEC_PER_SEC)   /* the steward is not there yet: again */
 #define LIFELINE_TRIES     30
