@@ -255,7 +255,8 @@ static void check_squeeze(struct sim *s, const struct action *a)
 	if (a->reason.cause != CAUSE_RUNAWAY && a->reason.cause != CAUSE_OVERLOAD && a->reason.cause != CAUSE_SELF &&
 	    a->reason.cause != CAUSE_PIDS && a->reason.cause != CAUSE_REALTIME && !again && a->reason.why != WHY_RECOVERED)
 		check_fail(s, "%s for the cause %s", verb_to_string(a->verb), cause_to_string(a->reason.cause));
-	for (int i = 1; i < a->reason.n_candidates && !again && !sim_squeezed(s, at); i++)
+	/* Giving back names who is to blame now, which may be another. */
+	for (int i = 1; i < a->reason.n_candidates && !again && a->reason.why != WHY_RECOVERED && !sim_squeezed(s, at); i++)
 		if (a->reason.candidates[0].blame * 20 < a->reason.candidates[i].blame)
 			check_fail(s, "%s on %s, which has %d of the blame while another has %d", verb_to_string(a->verb), s->m.nodes[at].info.path,
 				   a->reason.candidates[0].blame, a->reason.candidates[i].blame);
