@@ -778,6 +778,97 @@ static void operator_releases(void **state)
 	world_free(w);
 }
 
+static void tell_names(struct world *w, enum names_state state)
+{
+	struct event ev = { .now = w->now, .type = EVENT_NAMES, .names = { .state = state, .since = w->now } };
+
+	world_step(w, &ev);
+}
+
+/* As siblings(), and a database that only the name of its processes tells of. */
+static struct world *unnamed(enum mode mode)
+{
+	struct world *w = world_new(mode);
+	unsigned i;
+	char path[64];
+
+	world_policy(w, POLICY_PROTECT, "by-name", MATCH_PROCESSES, "mydb")->as = IMPORTANCE_DATABASE;
+	world_start(w);
+	world_tree(w);
+	for (i = 0; i < 20; i++) {
+		(void)snprintf(path, sizeof(path), "/system.slice/hog-%u.service", i);
+		world_group(w, HOG + i, 2, CAN_ALL, path);
+	}
+	tell_names(w, NAMES_AWAITED);
+	world_clear(w);
+	world_calm(w, 9000);
+	return w;
+}
+
+/* A start in mid-overload: the steward has not looked yet, and hog-0 is the database. */
+static void waits_for_names(void **state)
+{
+	struct world *w = unnamed(MODE_ENFORCE);
+	struct group_info g;
+	struct event ev = { .type = EVENT_GROUP, .group = &g };
+
+	run(w, 20, 12);
+	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT], 0);
+	assert_said(w, "still being looked for");
+	assert_int_equal(w->whys[WHY_NOT], 1);
+	g = *engine_group(w->e, HOG);
+	strcpy(g.procs[0], "mydb");
+	ev.now = w->now;
+	world_step(w, &ev);
+	tell_names(w, NAMES_KNOWN);
+	run(w, 20, 1);
+	assert_true(w->count[VERB_QUOTA] >= 15);
+	run(w, 20, 10);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_int_equal(w->whys[WHY_NOT], 1);
+	world_free(w);
+}
+
+static void waits_for_names_in_observe_too(void **state)
+{
+	struct world *w = unnamed(MODE_OBSERVE);
+
+	run(w, 20, 12);
+	assert_int_equal(w->whys[WHY_WOULD], 0);
+	tell_names(w, NAMES_KNOWN);
+	run(w, 20, 1);
+	assert_int_equal(w->whys[WHY_WOULD], 1);
+	world_free(w);
+}
+
+static void waits_no_longer(void **state)
+{
+	struct world *w = unnamed(MODE_ENFORCE);
+	usec_t from = w->now;
+
+	/* Nobody answers: two seconds after the start. */
+	while (w->count[VERB_QUOTA] == 0 && w->now < from + 5 * SEC)
+		run(w, 20, 1);
+	assert_in_range(w->now - from, 1700 * MS, 2 * SEC);
+	world_free(w);
+	/* It is known that nobody will. */
+	w = unnamed(MODE_ENFORCE);
+	run(w, 20, 5);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	tell_names(w, NAMES_FAILED);
+	run(w, 20, 1);
+	assert_true(w->count[VERB_QUOTA] > 0);
+	world_free(w);
+	/* No policy needs names: no wait at all. */
+	w = siblings(MODE_ENFORCE, 20);
+	tell_names(w, NAMES_AWAITED);
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	assert_true(w->count[VERB_QUOTA] > 0);
+	assert_int_equal(w->whys[WHY_NOT], 0);
+	world_free(w);
+}
+
 static void paused(void **state)
 {
 	struct world *w = siblings(MODE_ENFORCE, 20);
@@ -1212,6 +1303,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(blind),
 	cmocka_unit_test(operator_releases),
 	cmocka_unit_test(paused),
+	cmocka_unit_test(waits_for_names),
+	cmocka_unit_test(waits_for_names_in_observe_too),
+	cmocka_unit_test(waits_no_longer),
 	cmocka_unit_test(policies_change),
 	cmocka_unit_test(lifeline),
 	cmocka_unit_test(drift),
