@@ -452,6 +452,38 @@ static void hogs_beside_sshd(void **state)
 	}
 }
 
+/* What is named by Processes= is the culprit where nothing beside it is. */
+static void named_ones_alone(void **state)
+{
+	static const struct {
+		uint32_t beside;        /* permyriad of a CPU that the foreign task uses */
+		uint8_t policy;         /* its class */
+		int n;                  /* backends lowered; -1: nothing */
+	} cases[] = { { 0, 0, 4 }, { 900, 0, 4 }, { 7900, 0, -1 }, { 0, 5, -1 } };
+	unsigned i, k;
+
+	for (k = 0; k < ELEMENTSOF(cases); k++) {
+		struct world *w = world_new(MODE_ENFORCE);
+
+		world_start(w);
+		world_tree(w);
+		world_clear(w);
+		w->n_ranked = 5;
+		for (i = 0; i < 4; i++)
+			w->ranked[i] = (struct task_ref) { .pid = 100 + (int)i, .tid = 100 + (int)i, .start = 500, .cpu_pm = 4500, .keep = true, .comm = "postgres" };
+		w->ranked[4] = (struct task_ref) { .pid = 8, .tid = 8, .start = 100, .cpu_pm = cases[k].beside, .policy = cases[k].policy, .comm = "exporter" };
+		world_calm(w, 9000);
+		for (i = 0; i < 11 && !w->count[VERB_TASKS_IDLE]; i++)
+			inside_window(w, 3, false);
+		assert_true(w->count[VERB_RANK] >= 1);
+		if (cases[k].n > 0)
+			assert_int_equal(w->n_lowered, cases[k].n);
+		for (i = 0; i < w->n_lowered; i++)
+			assert_true((w->lowered[i].comm[0] == 'p') == (cases[k].n > 0));
+		world_free(w);
+	}
+}
+
 /* The lowered hogs go on in their cgroup, so a canary elsewhere waits as before: whether it
  * helps is told by the cgroup that harmed itself. */
 static void judged_by_the_one_inside(void **state)
@@ -1290,6 +1322,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(cut_until_it_helps_or_ends),
 	cmocka_unit_test(no_controller_is_said),
 	cmocka_unit_test(hogs_beside_sshd),
+	cmocka_unit_test(named_ones_alone),
 	cmocka_unit_test(judged_by_the_one_inside),
 	cmocka_unit_test(the_last_three_hogs),
 	cmocka_unit_test(relapse_inside),
