@@ -452,6 +452,38 @@ static void hogs_beside_sshd(void **state)
 	}
 }
 
+/* What is named by Processes= is the culprit where nothing beside it is. */
+static void named_ones_alone(void **state)
+{
+	static const struct {
+		uint32_t beside;        /* permyriad of a CPU that the foreign task uses */
+		uint8_t policy;         /* its class */
+		int n;                  /* backends lowered; -1: nothing */
+	} cases[] = { { 0, 0, 4 }, { 900, 0, 4 }, { 7900, 0, -1 }, { 0, 5, -1 } };
+	unsigned i, k;
+
+	for (k = 0; k < ELEMENTSOF(cases); k++) {
+		struct world *w = world_new(MODE_ENFORCE);
+
+		world_start(w);
+		world_tree(w);
+		world_clear(w);
+		w->n_ranked = 5;
+		for (i = 0; i < 4; i++)
+			w->ranked[i] = (struct task_ref) { .pid = 100 + (int)i, .tid = 100 + (int)i, .start = 500, .cpu_pm = 4500, .keep = true, .comm = "postgres" };
+		w->ranked[4] = (struct task_ref) { .pid = 8, .tid = 8, .start = 100, .cpu_pm = cases[k].beside, .policy = cases[k].policy, .comm = "exporter" };
+		world_calm(w, 9000);
+		for (i = 0; i < 11 && !w->count[VERB_TASKS_IDLE]; i++)
+			inside_window(w, 3, false);
+		assert_true(w->count[VERB_RANK] >= 1);
+		if (cases[k].n > 0)
+			assert_int_equal(w->n_lowered, cases[k].n);
+		for (i = 0; i < w->n_lowered; i++)
+			assert_true((w->lowered[i].comm[0] == 'p') == (cases[k].n > 0));
+		world_free(w);
+	}
+}
+
 /* The lowered hogs go on in their cgroup, so a canary elsewhere waits as before: whether it
  * helps is told by the cgroup that harmed itself. */
 static void judged_by_the_one_inside(void **state)
@@ -775,6 +807,97 @@ static void operator_releases(void **state)
 	for (i = 0; i < 20; i++)
 		assert_int_equal(w->verbs_of[HOG + i], 0);
 	assert_said(w, "release\n");                             /* of everything there is */
+	world_free(w);
+}
+
+static void tell_names(struct world *w, enum names_state state)
+{
+	struct event ev = { .now = w->now, .type = EVENT_NAMES, .names = { .state = state, .since = w->now } };
+
+	world_step(w, &ev);
+}
+
+/* As siblings(), and a database that only the name of its processes tells of. */
+static struct world *unnamed(enum mode mode)
+{
+	struct world *w = world_new(mode);
+	unsigned i;
+	char path[64];
+
+	world_policy(w, POLICY_PROTECT, "by-name", MATCH_PROCESSES, "mydb")->as = IMPORTANCE_DATABASE;
+	world_start(w);
+	world_tree(w);
+	for (i = 0; i < 20; i++) {
+		(void)snprintf(path, sizeof(path), "/system.slice/hog-%u.service", i);
+		world_group(w, HOG + i, 2, CAN_ALL, path);
+	}
+	tell_names(w, NAMES_AWAITED);
+	world_clear(w);
+	world_calm(w, 9000);
+	return w;
+}
+
+/* A start in mid-overload: the steward has not looked yet, and hog-0 is the database. */
+static void waits_for_names(void **state)
+{
+	struct world *w = unnamed(MODE_ENFORCE);
+	struct group_info g;
+	struct event ev = { .type = EVENT_GROUP, .group = &g };
+
+	run(w, 20, 12);
+	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT], 0);
+	assert_said(w, "still being looked for");
+	assert_int_equal(w->whys[WHY_NOT], 1);
+	g = *engine_group(w->e, HOG);
+	strcpy(g.procs[0], "mydb");
+	ev.now = w->now;
+	world_step(w, &ev);
+	tell_names(w, NAMES_KNOWN);
+	run(w, 20, 1);
+	assert_true(w->count[VERB_QUOTA] >= 15);
+	run(w, 20, 10);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_int_equal(w->whys[WHY_NOT], 1);
+	world_free(w);
+}
+
+static void waits_for_names_in_observe_too(void **state)
+{
+	struct world *w = unnamed(MODE_OBSERVE);
+
+	run(w, 20, 12);
+	assert_int_equal(w->whys[WHY_WOULD], 0);
+	tell_names(w, NAMES_KNOWN);
+	run(w, 20, 1);
+	assert_int_equal(w->whys[WHY_WOULD], 1);
+	world_free(w);
+}
+
+static void waits_no_longer(void **state)
+{
+	struct world *w = unnamed(MODE_ENFORCE);
+	usec_t from = w->now;
+
+	/* Nobody answers: two seconds after the start. */
+	while (w->count[VERB_QUOTA] == 0 && w->now < from + 5 * SEC)
+		run(w, 20, 1);
+	assert_in_range(w->now - from, 1700 * MS, 2 * SEC);
+	world_free(w);
+	/* It is known that nobody will. */
+	w = unnamed(MODE_ENFORCE);
+	run(w, 20, 5);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	tell_names(w, NAMES_FAILED);
+	run(w, 20, 1);
+	assert_true(w->count[VERB_QUOTA] > 0);
+	world_free(w);
+	/* No policy needs names: no wait at all. */
+	w = siblings(MODE_ENFORCE, 20);
+	tell_names(w, NAMES_AWAITED);
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	assert_true(w->count[VERB_QUOTA] > 0);
+	assert_int_equal(w->whys[WHY_NOT], 0);
 	world_free(w);
 }
 
@@ -1199,6 +1322,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(cut_until_it_helps_or_ends),
 	cmocka_unit_test(no_controller_is_said),
 	cmocka_unit_test(hogs_beside_sshd),
+	cmocka_unit_test(named_ones_alone),
 	cmocka_unit_test(judged_by_the_one_inside),
 	cmocka_unit_test(the_last_three_hogs),
 	cmocka_unit_test(relapse_inside),
@@ -1212,6 +1336,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(blind),
 	cmocka_unit_test(operator_releases),
 	cmocka_unit_test(paused),
+	cmocka_unit_test(waits_for_names),
+	cmocka_unit_test(waits_for_names_in_observe_too),
+	cmocka_unit_test(waits_no_longer),
 	cmocka_unit_test(policies_change),
 	cmocka_unit_test(lifeline),
 	cmocka_unit_test(drift),

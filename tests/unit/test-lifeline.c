@@ -164,7 +164,7 @@ static void set_and_undo(void **state)
 	assert_int_equal(before, 250);
 	assert_int_equal(after, 500);
 	assert_true(root_read_file(g_rundir, LIFELINE_FILE, text, sizeof(text)) > 0);
-	assert_string_equal(text, "ssh.service -1 0\ndbus.service 250 0\n");
+	assert_string_equal(text, "ssh.service -1 0 800 800\ndbus.service 250 0 500 800\n");
 
 	assert_int_equal(lifeline_undo(l, "ssh.service", &after), 0);
 	assert_true(g->weight[0] == UINT64_MAX);
@@ -198,6 +198,60 @@ static void adopted(void **state)
 	assert_int_equal(g->weight[1], 250);
 	assert_int_equal(lifeline_count(l), 1);
 	l = lifeline_free(l);
+}
+
+/* systemctl set-property on a unit that has a lifeline. */
+static void somebody_elses(void **state)
+{
+	struct lifeline *l = NULL;
+	int32_t before, after;
+
+	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_set(l, "ssh.service", 200, &before, &after), 0);
+	assert_int_equal(lifeline_set(l, "dbus.service", 200, &before, &after), 0);
+	g->weight[0] = 700;
+	g->weight[1] = UINT64_MAX;      /* also taking a setting away is one */
+	assert_int_equal(lifeline_undo(l, "ssh.service", &after), 0);
+	assert_int_equal(after, 700);
+	assert_int_equal(g->weight[0], 700);
+	assert_int_equal(lifeline_undo_all(l), 0);
+	assert_true(g->weight[1] == UINT64_MAX);
+	assert_int_equal(lifeline_count(l), 0);
+
+	/* The guard asks for another weight meanwhile: theirs is what it goes back to, also after a kill. */
+	g->weight[1] = 250;
+	assert_int_equal(lifeline_set(l, "dbus.service", 200, &before, &after), 0);
+	g->weight[1] = 700;
+	assert_int_equal(lifeline_set(l, "dbus.service", 300, &before, &after), 0);
+	assert_int_equal(before, 700);
+	assert_int_equal(g->weight[1], 300);
+	l = lifeline_free(l);
+	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_undo_all(l), 0);
+	assert_int_equal(g->weight[1], 700);
+
+	/* Killed before our second weight was written: the first one is still ours. */
+	g->weight[1] = 250;
+	assert_int_equal(lifeline_set(l, "dbus.service", 200, &before, &after), 0);
+	assert_int_equal(lifeline_set(l, "dbus.service", 300, &before, &after), 0);
+	g->weight[1] = 200;
+	assert_int_equal(lifeline_undo_all(l), 0);
+	assert_int_equal(g->weight[1], 250);
+	l = lifeline_free(l);
+}
+
+static void dropins(void **state)
+{
+	static const char head[] = "# This is a drop-in unit file extension, created via \"systemctl set-property\"\n[Service]\n";
+	char text[256];
+
+	snprintf(text, sizeof(text), "%sCPUWeight=200\n", head);
+	assert_true(lifeline_wrote(text, 200));
+	assert_false(lifeline_wrote(text, 20));
+	assert_false(lifeline_wrote(text, 2000));
+	snprintf(text, sizeof(text), "%sCPUWeight=200\nCPUWeight=700\n", head);
+	assert_false(lifeline_wrote(text, 200));
+	assert_false(lifeline_wrote("", 200));
 }
 
 /* Killed in between: another process finds the record and puts back. */
@@ -254,17 +308,18 @@ static void slow_systemd(void **state)
 static void records(void **state)
 {
 	static const struct { const char *line; int r; } cases[] = {
-		{ "ssh.service -1 0", 0 }, { "user.slice 100 1", 0 }, { "ssh.service -1", -EBADMSG }, { "ssh.service 1 2", -EBADMSG },
-		{ "ssh 1 0", -EBADMSG }, { "ssh.service 10001 0", -EBADMSG }, { "ssh.service -2 0", -EBADMSG }, { "", -EBADMSG },
-		{ " 1 0", -EBADMSG }, { "ssh.service x 0", -EBADMSG }, { "ssh.service 1 0 ", -EBADMSG }, { "../a.service 1 0", -EBADMSG },
+		{ "ssh.service -1 0 200 200", 0 }, { "user.slice 100 1 200 300", 0 }, { "ssh.service -1 0", -EBADMSG },
+		{ "ssh.service 1 2 200 200", -EBADMSG }, { "ssh 1 0 200 200", -EBADMSG }, { "ssh.service 10001 0 200 200", -EBADMSG },
+		{ "ssh.service -2 0 200 200", -EBADMSG }, { "ssh.service 1 0 0 200", -EBADMSG }, { "ssh.service 1 0 200 10001", -EBADMSG },
+		{ "", -EBADMSG }, { " 1 0 200 200", -EBADMSG }, { "ssh.service x 0 200 200", -EBADMSG }, { "ssh.service 1 0 200 ", -EBADMSG },
+		{ "ssh.service 1 0 200 200 ", -EBADMSG }, { "../a.service 1 0 200 200", -EBADMSG },
 	};
 	struct lifeline *l = NULL;
+	struct lifeline_record record;
 	char unit[64];
-	int32_t before;
-	int dropin;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		assert_int_equal(lifeline_parse_line(cases[i].line, unit, sizeof(unit), &before, &dropin), cases[i].r);
+		assert_int_equal(lifeline_parse_line(cases[i].line, unit, sizeof(unit), &record), cases[i].r);
 	assert_int_equal(root_replace_file(g_rundir, LIFELINE_FILE, "garbage\n", 8, 0600), 0);
 	assert_int_equal(lifeline_new(g_rundir, g_address, &l), -EBADMSG);
 }
@@ -272,7 +327,7 @@ static void records(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(set_and_undo), T(after_a_kill), T(adopted), T(refusals), T(slow_systemd), T(records) };
+	const struct CMUnitTest tests[] = { T(set_and_undo), T(after_a_kill), T(adopted), T(somebody_elses), cmocka_unit_test(dropins), T(refusals), T(slow_systemd), T(records) };
 	char path[64];
 	int r;
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -87,7 +88,7 @@ static pid_t spawn(void)
 	pid_t pid = fork();
 
 	if (pid == 0)
-		for (;;)
+		for (prctl(PR_SET_PDEATHSIG, SIGKILL);;)
 			pause();
 	return pid;
 }
@@ -147,6 +148,30 @@ static void test_lower_and_restore(void **state)
 	assert_int_equal(left, 0);
 }
 
+/* Somebody made it SCHED_BATCH while it was lowered, and it is lowered again. */
+static void test_somebody_elses_class(void **state)
+{
+	const struct sched_param none = {};
+	const struct place nowhere = { .fd = -1 };
+	pid_t a = spawn();
+	struct task_ref t = ref(a);
+	unsigned n = 0, back = 0, left = 0;
+
+	assert_int_equal(tasks_lower(journal, VERB_TASKS_IDLE, 5, 5, &place, &t, 1, &n), 0);
+	if (sched_setscheduler(a, SCHED_BATCH, &none) < 0) {
+		end(a);
+		skip();                 /* coming back is root's */
+	}
+	assert_int_equal(tasks_lower(journal, VERB_TASKS_IDLE, 5, 5, &place, &t, 1, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(sched_getscheduler(a), SCHED_IDLE);
+	assert_int_equal(tasks_restore(journal, 5, ~0u, &nowhere, &nowhere, true, USEC_INFINITY, &back, &left), 0);
+	assert_int_equal(sched_getscheduler(a), SCHED_BATCH);
+	assert_int_equal(back, 1);
+	assert_int_equal(left, 0);
+	end(a);
+}
+
 static void test_refused(void **state)
 {
 	pid_t a = spawn();
@@ -196,6 +221,7 @@ int main(void)
 		cmocka_unit_test(test_stat_parse),
 		cmocka_unit_test(test_stat_read),
 		cmocka_unit_test_setup_teardown(test_lower_and_restore, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_somebody_elses_class, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dead_tasks_leave_nothing, setup, teardown),
 	};

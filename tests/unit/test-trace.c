@@ -129,7 +129,7 @@ static void test_events(void **unused)
 		struct event e = { .now = any() };
 		struct group_info g = { 0 };
 
-		switch (round % 8) {
+		switch (round % 9) {
 		case 0:
 			e.type = EVENT_GROUP;
 			e.group = &g;
@@ -165,6 +165,10 @@ static void test_events(void **unused)
 		case 6:
 			e.type = EVENT_TIMEOUT;
 			break;
+		case 7:
+			e.type = EVENT_NAMES;
+			fill(LINE_NAMES, &e.names);
+			break;
 		default:
 			e.type = EVENT_POLICIES;
 		}
@@ -188,6 +192,8 @@ static void test_events(void **unused)
 			assert_true(same(LINE_DRIFT, &e.drift, &item.event.drift));
 		if (e.type == EVENT_ENDPOINT)
 			assert_true(same(LINE_ENDPOINT, &e.endpoint, &item.event.endpoint));
+		if (e.type == EVENT_NAMES)
+			assert_true(same(LINE_NAMES, &e.names, &item.event.names));
 		if (e.type == EVENT_OPERATOR)
 			assert_true(same(LINE_ORDER, &e.order, &item.event.order));
 	}

@@ -7,7 +7,8 @@
  * anywhere, the record says what may be found: the original (nothing happened, or all
  * is back), ours, ours of before, or, while busy, what lies between, since quota,
  * period and burst are three files. What is none of these was written by somebody
- * else later, and is theirs: it is left, and said.
+ * else later, and is theirs: it is left, and said. Each write of ours reads first, too:
+ * what somebody wrote over our value since is what it will be put back to.
  *
  * Three values share the weight file. cpu.idle hides and destroys it, so idle's record
  * holds it too, and a weight is neither set nor looked at under our cpu.idle. A lifeline
@@ -120,6 +121,19 @@ static void knob_undo(struct act *a, struct journal_record *record, bool is_new,
 	memcpy(a->message, kept, sizeof(kept));
 }
 
+/* Somebody else's value is about to be overwritten: it is the original from now on. */
+static void take_theirs(struct act *a, struct journal_record *with, const struct place *p, const struct journal_values *now)
+{
+	char found[TEXT_MAX], ours[TEXT_MAX], name[192];
+
+	if (throttle_is_ours(with, now) || throttle_equal(with->kind, now, &with->original))
+		return;
+	knob_say(a, "%s of %s is %s, not ours (%s) any more: somebody else's decision, and what it will be put back to",
+		    kind_name(with->kind), str_escape(name, sizeof(name), p->path), values_text(with->kind, now, found),
+		    values_text(with->kind, &with->ours, ours));
+	with->original = throttle_theirs(with, now);
+}
+
 int knob_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t group, const struct place *p,
 		const struct journal_values *to, struct journal_values *ret)
 {
@@ -145,6 +159,7 @@ int knob_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t gro
 		r = journal_add(a->journal, &with, p->path, &record);
 	} else {
 		with = *record;
+		take_theirs(a, &with, p, &now);
 		with.previous = record->ours;
 		with.ours = *to;
 		with.busy = 1;
@@ -290,9 +305,10 @@ int knob_lifeline(struct act *a, uint64_t group, const struct place *p, int64_t 
 		return r < 0 ? r : throttle_read(p, JOURNAL_LIFELINE, ret);
 	}
 
-	/* Below a squeeze nothing is written: only what it will be put back to changes. */
+	/* Below a squeeze nothing is written: only what it will be put back to changes. Where
+	 * that is not the lifeline any more, somebody else has set it since. */
 	if (weight < 0)
-		to = lifeline->original;
+		to = throttle_equal(JOURNAL_WEIGHT, &squeeze->original, &lifeline->ours) ? lifeline->original : squeeze->original;
 	else if (lifeline == NULL) {
 		with = (struct journal_record){
 			.kind = JOURNAL_LIFELINE, .tree = JOURNAL_CPU, .verb = VERB_LIFELINE, .group = group,
@@ -303,6 +319,8 @@ int knob_lifeline(struct act *a, uint64_t group, const struct place *p, int64_t 
 			return no_record(p, r);
 	} else {
 		with = *lifeline;
+		if (!throttle_equal(JOURNAL_WEIGHT, &squeeze->original, &lifeline->ours))
+			with.original = squeeze->original;
 		with.previous = with.ours;
 		with.ours = to;
 		r = journal_update(a->journal, lifeline, &with);

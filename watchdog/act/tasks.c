@@ -203,6 +203,7 @@ static int task_lower(struct journal *j, enum verb verb, uint64_t id, const stru
 	struct journal_record with, *record;
 	struct task_attr was = {}, to;
 	struct task_stat s = {};
+	struct journal_task is;
 	int r;
 
 	if (t->tid <= 1 || t->tid == getpid() || t->pid == getpid())
@@ -222,23 +223,25 @@ static int task_lower(struct journal *j, enum verb verb, uint64_t id, const stru
 	if (!is_fair(was.policy))
 		was.nice = getpriority(PRIO_PROCESS, (id_t)t->tid);
 
+	is = (struct journal_task){
+		.pid = t->pid, .tid = t->tid, .start = t->start, .policy = was.policy, .prio = was.priority,
+		.nice = was.nice, .flags = (uint32_t)was.flags, .deadline = was.deadline, .period = was.period,
+		.runtime = is_fair(was.policy) && was.runtime == slice ? 0 : was.runtime,
+		.ours = policy, .previous = policy,
+	};
 	record = journal_find_task(j, t->tid, t->start);
 	if (record != NULL) {
 		with = *record;
 		with.verb = (uint8_t)verb;
-		with.task.previous = with.task.ours;
+		/* Neither ours nor the original: somebody's newer decision, and what it goes back to. */
+		if (was.policy != with.task.ours && was.policy != with.task.previous &&
+		    (was.policy != with.task.policy || was.priority != with.task.prio))
+			with.task = is;
+		with.task.previous = record->task.ours;
 		with.task.ours = policy;
 		r = journal_update(j, record, &with);
 	} else {
-		with = (struct journal_record){
-			.kind = JOURNAL_TASK, .tree = JOURNAL_CPU, .verb = (uint8_t)verb, .group = id,
-			.task = {
-				.pid = t->pid, .tid = t->tid, .start = t->start, .policy = was.policy, .prio = was.priority,
-				.nice = was.nice, .flags = (uint32_t)was.flags, .deadline = was.deadline, .period = was.period,
-				.runtime = is_fair(was.policy) && was.runtime == slice ? 0 : was.runtime,
-				.ours = policy, .previous = policy,
-			},
-		};
+		with = (struct journal_record){ .kind = JOURNAL_TASK, .tree = JOURNAL_CPU, .verb = (uint8_t)verb, .group = id, .task = is };
 		r = journal_add(j, &with, "", &record);
 	}
 	if (r < 0)

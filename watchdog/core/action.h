@@ -117,7 +117,7 @@ struct task_ref {
 	uint32_t cpu_pm;                /* part of one CPU it used while ranked, permyriad */
 	uint8_t  policy;                /* SCHED_* */
 	int8_t   nice;
-	bool     keep;                  /* is named by a [Protect] Processes= and the cgroup holds others: never lowered first */
+	bool     keep;                  /* it, or its process, is named by a [Protect] Processes= */
 	char comm[COMM_MAX];            /* raw, hostile */
 };
 

@@ -34,6 +34,7 @@
 #define ENDPOINT_FRESH     (5 * USEC_PER_SEC)
 #define RELEASE_TRIES      10
 #define RELEASE_GAP        USEC_PER_SEC
+#define NAMES_WAIT         (2 * USEC_PER_SEC)   /* the first squeeze waits so long for the steward's first look, no longer */
 #define BOOST_WEIGHT       300                  /* lifeline for what has none, while the culprit is protected */
 #define MAX_POOLS          (MAX_POLICIES + 1)   /* [0] is rescue, [i + 1] policy i */
 #define UNSEEN_FOR         (2 * USEC_PER_SEC)   /* most of the crowd has not run yet: so long it is waited for ... */
@@ -194,6 +195,8 @@ struct engine {
 	struct endpoint endpoints[MAX_POLICIES];
 	uint32_t failed_verbs;          /* 1 << verb: said in this incident */
 	usec_t barred_until;            /* everything was released by command: nothing is squeezed until then */
+	usec_t names_since;             /* processes are looked for by name since then, and nobody answered yet; 0: it is known */
+	bool names_said;
 	bool lifelines_due;
 	usec_t lifeline_retry;          /* 0: none */
 	uint32_t lifeline_tries;
@@ -274,6 +277,8 @@ void orders_shelter(struct engine *e);           /* releases what is protected b
 void orders_say_gone(struct engine *e);
 void orders_policies(struct engine *e, const struct policy_set *set);
 void orders_operator(struct engine *e, const struct operator_order *o);
+void orders_names(struct engine *e, const struct names_news *x);
+bool orders_names_awaited(const struct engine *e);      /* nobody is squeezed before it is known who is protected */
 void orders_endpoint(struct engine *e, const struct endpoint_answer *x);
 void orders_lifelines(struct engine *e);
 void engine_reset_pools(struct engine *e);

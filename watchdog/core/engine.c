@@ -525,6 +525,10 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 		if ((unsigned)event->result.status > RESULT_TIMED_OUT)
 			return -EINVAL;
 		break;
+	case EVENT_NAMES:
+		if ((unsigned)event->names.state >= _NAMES_MAX || event->names.since > event->now)
+			return -EINVAL;
+		break;
 	case EVENT_DRIFT:
 		if ((unsigned)event->drift.knob >= _VERB_MAX)
 			return -EINVAL;
@@ -569,6 +573,9 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 		break;
 	case EVENT_OPERATOR:
 		orders_operator(e, &event->order);
+		break;
+	case EVENT_NAMES:
+		orders_names(e, &event->names);
 		break;
 	case EVENT_TIMEOUT:
 	case _EVENT_MAX:

@@ -63,6 +63,7 @@ struct engine_view {
 	uint32_t n_suspects; struct candidate suspects[8];              /* most to blame first */
 	uint32_t n_squeezes; struct engine_squeeze squeezes[MAX_SQUEEZES];
 	uint32_t n_groups, groups_forgotten;
+	usec_t names_since;             /* processes are looked for by name since then; 0 = nobody waits for that */
 };
 
 void engine_view(const struct engine *e, struct engine_view *ret);

@@ -20,6 +20,7 @@ enum event_type {
 	EVENT_ENDPOINT,         /* a health check answered, outside of a VERB_CHECK too */
 	EVENT_POLICIES,         /* a new set is in force */
 	EVENT_OPERATOR,
+	EVENT_NAMES,            /* how far the look for processes by name is */
 	EVENT_TIMEOUT,          /* the deadline that engine_deadline() named has come */
 	_EVENT_MAX
 };
@@ -56,6 +57,19 @@ struct operator_order {
 	char reason[REASON_TEXT_MAX];   /* PAUSE: raw, hostile */
 };
 
+/* Who is protected by Processes= alone is known when the steward has looked once. */
+enum names_state {
+	NAMES_AWAITED,                  /* asked for, or about to be; since `since` */
+	NAMES_KNOWN,                    /* all that were found have been told as EVENT_GROUP */
+	NAMES_FAILED,                   /* nobody is there who could look */
+	_NAMES_MAX
+};
+
+struct names_news {
+	enum names_state state;
+	usec_t since;                   /* AWAITED: not after now */
+};
+
 struct event {
 	usec_t now;
 	enum event_type type;
@@ -68,5 +82,6 @@ struct event {
 		struct endpoint_answer endpoint;
 		const struct policy_set *policies;
 		struct operator_order order;
+		struct names_news names;
 	};
 };

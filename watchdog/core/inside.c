@@ -10,7 +10,10 @@
  *
  * Worst is what stands out: half of the largest where one stands out, half of the mean
  * where all are alike, whoever runs at all in a crowd that shares few CPUs. What a
- * [Protect] names by Processes= is never lowered. A login that waits looks like a hog
+ * [Protect] names by Processes= is not lowered, unless what runs beside it explains less
+ * than a tenth: then it is the culprit itself (a database in its own cgroup, an idle shell
+ * or an exporter beside it). What was lowered before it counts as beside it, however
+ * little it gets to run since. A login that waits looks like a hog
  * (it gets as much of the CPU), so young tasks are spared as long as the old ones
  * explain most of it.
  *
@@ -33,6 +36,7 @@
 #define RT_LEAST     1000               /* permyriad of a CPU that makes a real-time task a hog */
 #define CROWD_MOST   2000               /* the same of the largest task: below it nobody stands out */
 #define TASK_LEAST   10                 /* the same of any task, to be looked at */
+#define BESIDE_PART  10                 /* this part of what the named ones use makes those beside them the culprits */
 #define RANK_FRESH   (10 * USEC_PER_SEC) /* an older ranking tells of another time */
 #define WATCH_FOR    (10 * USEC_PER_SEC)
 
@@ -159,14 +163,31 @@ bool inside_again(struct engine *e, struct squeeze *s)
 	return true;
 }
 
-static bool lowerable(const struct squeeze *s, const struct task_ref *t)
+/* Are those spared that a [Protect] names by Processes=? */
+static bool spares_named(const struct task_ref *tasks, uint32_t n)
+{
+	uint64_t named = 0, beside = 0;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		if (tasks[i].keep)
+			named += tasks[i].cpu_pm;
+		else if (tasks[i].policy == SCHED_IDLE_)
+			return true;
+		else
+			beside += tasks[i].cpu_pm;
+	}
+	return beside * BESIDE_PART >= named;
+}
+
+static bool lowerable(const struct squeeze *s, const struct task_ref *t, bool spare_named)
 {
 	bool rt = t->policy == SCHED_FIFO_ || t->policy == SCHED_RR_;
 
 	if (s->realtime)
 		/* A steward that runs only while they are throttled sees them idle. */
 		return rt && (t->cpu_pm >= RT_LEAST || s->rounds >= RANK_ROUNDS);
-	if (t->keep || rt || t->cpu_pm < TASK_LEAST)
+	if ((t->keep && spare_named) || rt || t->cpu_pm < TASK_LEAST)
 		return false;
 	return s->rung == RUNG_JAIL || t->policy != SCHED_IDLE_;
 }
@@ -207,7 +228,7 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 	struct pool *p = &e->pools[s->pool];
 	uint64_t old = 0, all = 0;
 	uint32_t found = 0;
-	bool spare;
+	bool spare, spare_named;
 	struct action *a;
 	struct reason why = s->reason;
 
@@ -219,8 +240,9 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 	}
 	if (r->tasks == NULL)
 		n = 0;
+	spare_named = spares_named(r->tasks, n);
 	for (i = 0; i < n; i++)
-		if (lowerable(s, &r->tasks[i]) && r->tasks[i].cpu_pm >= from) {
+		if (lowerable(s, &r->tasks[i], spare_named) && r->tasks[i].cpu_pm >= from) {
 			found++;
 			all += r->tasks[i].cpu_pm;
 			old += is_young(e, &r->tasks[i]) ? 0 : r->tasks[i].cpu_pm;
@@ -250,7 +272,7 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 	for (i = 0; i < n && a->n_tasks < room; i++) {
 		const struct task_ref *t = &r->tasks[i];
 
-		if (!lowerable(s, t) || t->cpu_pm < from || (spare && is_young(e, t)))
+		if (!lowerable(s, t, spare_named) || t->cpu_pm < from || (spare && is_young(e, t)))
 			continue;
 		e->out->tasks[e->out->n_tasks++] = *t;
 		a->n_tasks++;

@@ -9,6 +9,11 @@
  *
  * The lifeline is the one change made before anybody is harmed: a moderate weight for
  * what must stay responsive, in rescue and enforce mode, put back in observe.
+ *
+ * A guard that starts in mid-overload has its evidence within a third of a second, but
+ * a database that is protected by the name of its processes alone is known only when
+ * the steward has looked: so long nobody is squeezed, but not for ever, since the
+ * steward starves on the same machine.
  */
 #include "core/engine-state.h"
 
@@ -200,6 +205,24 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "resumed");
 		break;
 	}
+}
+
+void orders_names(struct engine *e, const struct names_news *x)
+{
+	e->names_since = x->state == NAMES_AWAITED ? MAX(x->since, (usec_t)1) : 0;
+	e->names_said = false;
+}
+
+bool orders_names_awaited(const struct engine *e)
+{
+	uint32_t i;
+
+	if (e->names_since == 0 || e->now - e->names_since >= NAMES_WAIT)
+		return false;
+	for (i = 0; i < e->set.n_globs; i++)
+		if (e->set.globs[i].kind == MATCH_PROCESSES)
+			return true;
+	return false;
 }
 
 void orders_endpoint(struct engine *e, const struct endpoint_answer *x)

@@ -185,6 +185,17 @@ static void start(struct engine *e, uint32_t pool)
 	if (mostly_unseen(e, p, &plan))
 		return;
 	engine_open_incident(e, pool);
+	if (orders_names_awaited(e)) {
+		struct reason r;
+
+		if (!e->names_said) {
+			engine_reason(e, &r, WHY_NOT, pool, e->groups.slot[plan.targets[0].slot].info.id);
+			(void)engine_report(e, WHY_NOT, &r, r.candidates[0].group,
+					    "not yet: processes that Processes= protects are still being looked for, for 2s at most");
+		}
+		e->names_said = true;
+		return;
+	}
 	p->pattern = e->triage.pattern;
 	p->parent = e->groups.slot[plan.targets[0].slot].parent;
 	p->share = p->pattern != PATTERN_NONE ? par.min_share : law_first_share(plan.usage, plan.entitled, par.min_share);

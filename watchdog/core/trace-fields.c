@@ -23,6 +23,12 @@ static const char *status_name(int v)
 	return names[v];
 }
 
+static const char *names_name(int v)
+{
+	static const char *const names[] = { "awaited", "known", "failed" };
+	return names[v];
+}
+
 static const char *order_name(int v)
 {
 	static const char *const names[] = { "release", "release-all", "pause", "resume" };
@@ -128,6 +134,11 @@ static const struct trace_field order_fields[] = {
 	TXT("why", operator_order, reason),
 };
 
+static const struct trace_field names_fields[] = {
+	ENU("is", names_news, state, names_name, _NAMES_MAX),
+	F("since", names_news, since, USEC, 0),
+};
+
 static const struct trace_field action_fields[] = {
 	F("id", action, id, U64, 0),
 	ENU("verb", action, verb, verb_name, _VERB_MAX),
@@ -159,6 +170,7 @@ const struct trace_table trace_tables[_LINE_MAX] = {
 	[LINE_DRIFT]    = TABLE(drift_fields),
 	[LINE_ENDPOINT] = TABLE(endpoint_fields),
 	[LINE_ORDER]    = TABLE(order_fields),
+	[LINE_NAMES]    = TABLE(names_fields),
 	[LINE_ACTION]   = TABLE(action_fields),
 };
 

@@ -355,6 +355,9 @@ static int read_event(struct trace_reader *r, struct scan *s, enum event_type ty
 	case EVENT_OPERATOR:
 		k = scan_table(s, LINE_ORDER, &e->order, &seen, NULL);
 		break;
+	case EVENT_NAMES:
+		k = scan_table(s, LINE_NAMES, &e->names, &seen, NULL);
+		break;
 	case EVENT_POLICIES:
 	case EVENT_TIMEOUT:
 	case _EVENT_MAX:
@@ -384,7 +387,7 @@ static int read_head(struct trace_reader *r, struct scan *s, const char *word, s
 	static const struct { const char *head; enum event_type type; } events[] = {
 		{ "S", EVENT_SNAPSHOT }, { "G", EVENT_GROUP }, { "X", EVENT_GROUP_GONE }, { "R", EVENT_RESULT },
 		{ "D", EVENT_DRIFT }, { "E", EVENT_ENDPOINT }, { "p", EVENT_POLICIES }, { "O", EVENT_OPERATOR },
-		{ "T", EVENT_TIMEOUT },
+		{ "N", EVENT_NAMES }, { "T", EVENT_TIMEOUT },
 	};
 
 	r->n_tasks = 0;
@@ -411,7 +414,7 @@ static int read_head(struct trace_reader *r, struct scan *s, const char *word, s
 	} else if (n == 5 && memcmp(word, "begin", 5) == 0)
 		r->pending.type = TRACE_BEGIN;
 	else
-		return fail(r, "a line begins with one of S g G X R t D E p O T A P init begin, not with '%.*s'",
+		return fail(r, "a line begins with one of S g G X R t D E p O N T A P init begin, not with '%.*s'",
 			    (int) MIN(n, (size_t) 8), word);
 	return scan_more(s) ? fail(r, "something follows the end of the line") : 0;
 }

@@ -365,6 +365,9 @@ void trace_put_event(struct trace_out *out, const struct event *e)
 	case EVENT_OPERATOR:
 		put_simple(out, "O ", e->now, LINE_ORDER, &e->order);
 		break;
+	case EVENT_NAMES:
+		put_simple(out, "N ", e->now, LINE_NAMES, &e->names);
+		break;
 	case EVENT_TIMEOUT:
 		put_simple(out, "T ", e->now, 0, NULL);
 		break;

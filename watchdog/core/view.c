@@ -84,6 +84,7 @@ void engine_view(const struct engine *e, struct engine_view *ret)
 	ret->pressure = e->pressure;
 	ret->n_groups = e->groups.n;
 	ret->groups_forgotten = e->groups.forgotten;
+	ret->names_since = orders_names_awaited(e) ? e->names_since : 0;
 	for (i = 0; i < e->set.n_policies; i++)
 		if (e->set.policies[i].kind == POLICY_THROTTLE)
 			over = MIN(over, e->set.policies[i].wait);

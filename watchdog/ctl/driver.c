@@ -310,6 +310,14 @@ static int on_deadline(struct loop *l, struct loop_timer *t, void *data)
 
 /* --- process names: Processes= patterns become cgroups ------------------------- */
 
+static void tell_names(struct driver *d, enum names_state state)
+{
+	struct event e = { .type = EVENT_NAMES, .names = { .state = state, .since = loop_now(d->loop) } };
+
+	if (d->sampler != NULL)
+		driver_event(d, &e);
+}
+
 static void sweep(struct driver *d)
 {
 	static struct talk_globs globs;
@@ -323,7 +331,8 @@ static void sweep(struct driver *d)
 	d->last_sweep = loop_now(d->loop);
 	if (globs.n == 0)
 		return;
-	talk_ask_find(&d->helpers->out, HELPERS_OWN_ID | ++d->own_id, m->layout == MOUNTS_V2 ? "" : "cpu", &globs);
+	d->sweep_id = HELPERS_OWN_ID | ++d->own_id;
+	talk_ask_find(&d->helpers->out, d->sweep_id, m->layout == MOUNTS_V2 ? "" : "cpu", &globs);
 	(void)helpers_ask(d->helpers, ROLE_STEWARD);
 }
 
@@ -498,11 +507,15 @@ static void on_helper_gone(enum protocol_role role, void *data)
 	facts_set(&d->facts, role == ROLE_STEWARD ? "steward" : "courier", false,
 		  role == ROLE_STEWARD ? "not connected: tasks inside a shared cgroup cannot be ranked, processes not found by name" :
 		  "not connected: health endpoints are not checked", role == ROLE_STEWARD ? "systemctl status reprieve-steward" : "systemctl status reprieve-courier");
+	if (role == ROLE_STEWARD)
+		tell_names(d, NAMES_FAILED);
 }
 
 static void on_ended(enum protocol_role role, const char *how, void *data)
 {
 	log_warning("the %s %s; it is started again", role == ROLE_STEWARD ? "steward" : "courier", how);
+	if (role == ROLE_STEWARD)
+		tell_names(data, NAMES_FAILED);
 }
 
 static void on_answer(const struct talk_answer *a, struct wire *w, void *data)
@@ -517,6 +530,8 @@ static void on_answer(const struct talk_answer *a, struct wire *w, void *data)
 	case PROTOCOL_FIND:
 		if (a->status == 0)
 			found(d, w, a->more);
+		if (!a->more && (a->status < 0 || a->id == d->sweep_id))
+			tell_names(d, a->status < 0 ? NAMES_FAILED : NAMES_KNOWN);
 		return;
 	case PROTOCOL_NAME: {
 		struct talk_named named;
@@ -590,6 +605,8 @@ void driver_policies(struct driver *d, const struct policy_set *set)
 	driver_event(d, &e);
 	own_lifelines(d);
 	if (d->sampler != NULL) {
+		/* Before the first tick it may still be on its way. */
+		tell_names(d, d->ticks == 0 || helpers_have(d->helpers, ROLE_STEWARD) ? NAMES_AWAITED : NAMES_FAILED);
 		protect_again(d);
 		sweep(d);
 	}

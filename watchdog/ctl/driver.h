@@ -39,6 +39,7 @@ struct driver {
 	struct loop_timer tick, deadline;
 
 	uint64_t own_id;                        /* of asks that are not the engine's */
+	uint64_t sweep_id;                      /* of the latest look for processes by name */
 	uint32_t n_names, found_n;
 	uint64_t names[64];                     /* cgroups whose container name is wanted */
 	struct { uint64_t id; uint8_t n; char procs[GROUP_PROCS_MAX][COMM_MAX]; } found[256], before[256];

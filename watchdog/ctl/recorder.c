@@ -111,6 +111,11 @@ static void begin(struct recorder *r, const struct engine *e, const struct event
 		str_copy(pause.order.reason, sizeof(pause.order.reason), view.pause_reason);
 		trace_put_event(&r->out, &pause);
 	}
+	if (view.names_since != 0 && event->type != EVENT_NAMES) {
+		struct event names = { .now = event->now, .type = EVENT_NAMES, .names = { .state = NAMES_AWAITED, .since = view.names_since } };
+
+		trace_put_event(&r->out, &names);
+	}
 	trace_put_begin(&r->out);
 }
 

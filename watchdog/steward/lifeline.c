@@ -17,9 +17,11 @@
  * not there before we came. A unit's value "not set" is UINT64_MAX on the bus.
  *
  * The record has one line per changed unit: name, original weight (-1 = not set),
- * and whether that file was there (1) or not (0). It is written before the unit is
- * changed and after it is put back, so a crash leaves at most an undo that changes
- * nothing. */
+ * whether that file was there (1) or not (0), our weight and the one we set before it.
+ * It is written before the unit is changed and after it is put back, so a crash leaves
+ * at most an undo that changes nothing. A weight that is none of these was set by a
+ * person meanwhile: it is the new original, and an undo leaves it; of the file only
+ * what is ours goes, since `set-property --runtime` writes the same one. */
 #include "steward/lifeline.h"
 
 #include <errno.h>
@@ -36,6 +38,7 @@
 #include "sys/root.h"
 
 #define UNIT_MAX     256
+#define LINE_REST    32                         /* the numbers of a record's line */
 #define PRIVATE      "unix:path=/run/systemd/private"
 #define SYSTEM_BUS   "unix:path=/run/dbus/system_bus_socket"
 #define CONTROL_DIR  "/run/systemd/system.control"
@@ -43,8 +46,7 @@
 
 struct changed {
 	char unit[UNIT_MAX];
-	int32_t before;
-	int dropin;
+	struct lifeline_record was;
 	bool claimed;                   /* asked for since we started, not only found in the record */
 };
 
@@ -69,43 +71,64 @@ static bool is_unit(const char *s)
 	return false;
 }
 
-int lifeline_parse_line(const char *line, char *unit, size_t size, int32_t *ret_before, int *ret_dropin)
+/* The next number of a line, after one space. */
+static bool number(const char **p, long min, long max, int32_t *ret)
 {
-	const char *space = strchr(line, ' ');
-	size_t n = space != NULL ? (size_t)(space - line) : 0;
 	char *end;
-	long before, dropin;
+	long v;
+
+	if (**p != ' ')
+		return false;
+	v = strtol(*p + 1, &end, 10);
+	if (end == *p + 1 || v < min || v > max)
+		return false;
+	*p = end;
+	*ret = (int32_t)v;
+	return true;
+}
+
+int lifeline_parse_line(const char *line, char *unit, size_t size, struct lifeline_record *ret)
+{
+	const char *p = strchr(line, ' ');
+	size_t n = p != NULL ? (size_t)(p - line) : 0;
+	struct lifeline_record r;
 
 	if (n == 0 || n >= size)
 		return -EBADMSG;
 	memcpy(unit, line, n);
 	unit[n] = '\0';
-	before = strtol(space + 1, &end, 10);
-	if (!is_unit(unit) || end == space + 1 || *end != ' ' || before < -1 || before > 10000)
+	if (!is_unit(unit) || !number(&p, LIFELINE_UNSET, 10000, &r.before) || !number(&p, 0, 1, &r.dropin) ||
+	    !number(&p, 1, 10000, &r.ours) || !number(&p, 1, 10000, &r.previous) || *p != '\0')
 		return -EBADMSG;
-	space = end;
-	dropin = strtol(space + 1, &end, 10);
-	if (end == space + 1 || *end != '\0' || (dropin != 0 && dropin != 1))
-		return -EBADMSG;
-	*ret_before = (int32_t)before;
-	*ret_dropin = (int)dropin;
+	*ret = r;
 	return 0;
+}
+
+bool lifeline_wrote(const char *text, int32_t weight)
+{
+	char line[32];
+	const char *at;
+
+	(void)str_format(line, sizeof(line), "\nCPUWeight=%d\n", weight);
+	at = strstr(text, line);
+	return at != NULL && strstr(at + 1, "\nCPUWeight=") == NULL;
 }
 
 static int save(struct lifeline *l)
 {
-	char text[LIFELINE_UNITS_MAX * (UNIT_MAX + 16)] = "";
+	char text[LIFELINE_UNITS_MAX * (UNIT_MAX + LINE_REST)] = "";
 
 	if (l->n == 0)
 		return unlinkat(l->rundir, LIFELINE_FILE, 0) < 0 && errno != ENOENT ? -errno : 0;
 	for (unsigned i = 0; i < l->n; i++)
-		(void)str_appendf(text, sizeof(text), "%s %d %d\n", l->changed[i].unit, l->changed[i].before, l->changed[i].dropin);
+		(void)str_appendf(text, sizeof(text), "%s %d %d %d %d\n", l->changed[i].unit, l->changed[i].was.before,
+				  l->changed[i].was.dropin, l->changed[i].was.ours, l->changed[i].was.previous);
 	return root_replace_file(l->rundir, LIFELINE_FILE, text, strlen(text), 0600);
 }
 
 static int load(struct lifeline *l)
 {
-	char text[LIFELINE_UNITS_MAX * (UNIT_MAX + 16)], *next = NULL;
+	char text[LIFELINE_UNITS_MAX * (UNIT_MAX + LINE_REST)], *next = NULL;
 	ssize_t n = root_read_file(l->rundir, LIFELINE_FILE, text, sizeof(text));
 
 	if (n == -ENOENT)
@@ -115,7 +138,7 @@ static int load(struct lifeline *l)
 	for (char *line = strtok_r(text, "\n", &next); line != NULL && l->n < LIFELINE_UNITS_MAX; line = strtok_r(NULL, "\n", &next)) {
 		struct changed *c = &l->changed[l->n];
 
-		if (lifeline_parse_line(line, c->unit, sizeof(c->unit), &c->before, &c->dropin) < 0)
+		if (lifeline_parse_line(line, c->unit, sizeof(c->unit), &c->was) < 0)
 			return -EBADMSG;
 		l->n++;
 	}
@@ -271,6 +294,30 @@ static void dropin_path(const char *unit, char *dir, char *file, size_t size)
 	(void)str_format(file, size, "%s/50-CPUWeight.conf", dir);
 }
 
+static bool dropin_is_ours(const struct changed *c)
+{
+	char dir[UNIT_MAX + 64], file[UNIT_MAX + 64], text[1024];
+
+	dropin_path(c->unit, dir, file, sizeof(dir));
+	return root_read_file(AT_FDCWD, file, text, sizeof(text)) > 0 &&
+	       (lifeline_wrote(text, c->was.ours) || lifeline_wrote(text, c->was.previous));
+}
+
+static void remove_dropin(const struct changed *c)
+{
+	char dir[UNIT_MAX + 64], file[UNIT_MAX + 64];
+
+	dropin_path(c->unit, dir, file, sizeof(dir));
+	(void)unlink(file);
+	(void)rmdir(dir);               /* stays where it holds anything else */
+}
+
+/* Neither the original nor ours: somebody's newer decision. */
+static bool is_theirs(const struct changed *c, int32_t now)
+{
+	return now != c->was.before && now != c->was.ours && now != c->was.previous;
+}
+
 static struct changed *find(struct lifeline *l, const char *unit)
 {
 	for (unsigned i = 0; i < l->n; i++)
@@ -303,11 +350,25 @@ int lifeline_set(struct lifeline *l, const char *unit, int32_t weight, int32_t *
 		dropin_path(unit, dir, file, sizeof(dir));
 		c = &l->changed[l->n++];
 		(void)str_copy(c->unit, sizeof(c->unit), unit);
-		c->before = now;
-		c->dropin = access(file, F_OK) == 0;
+		c->was = (struct lifeline_record){ .before = now, .dropin = access(file, F_OK) == 0, .ours = weight, .previous = weight };
 		r = save(l);
 		if (r < 0) {
 			l->n--;
+			return r;
+		}
+	} else if (is_theirs(c, now) || weight != c->was.ours) {
+		struct lifeline_record was = c->was;
+
+		dropin_path(unit, dir, file, sizeof(dir));
+		if (is_theirs(c, now)) {
+			c->was.before = now;
+			c->was.dropin = access(file, F_OK) == 0 && !dropin_is_ours(c);
+		}
+		c->was.previous = was.ours;
+		c->was.ours = weight;
+		r = save(l);
+		if (r < 0) {
+			c->was = was;
 			return r;
 		}
 	}
@@ -322,30 +383,33 @@ int lifeline_set(struct lifeline *l, const char *unit, int32_t weight, int32_t *
 			return r;
 	}
 	c->claimed = true;
-	*ret_before = c->before;
+	*ret_before = c->was.before;
 	*ret_after = now;
 	return 0;
 }
 
 int lifeline_undo(struct lifeline *l, const char *unit, int32_t *ret_now)
 {
-	char dir[UNIT_MAX + 64], file[UNIT_MAX + 64];
 	struct changed *c = find(l, unit);
-	struct changed was;
+	int32_t now = LIFELINE_UNSET;
 	int r;
 
 	if (c == NULL)
 		return -ENOENT;
-	was = *c;
-	r = put_weight(l, was.unit, was.before);
+	r = get_weight(l, c->unit, &now);
+	if (r == 0 && is_theirs(c, now)) {
+		if (dropin_is_ours(c))          /* theirs is elsewhere, and may be taken away again */
+			remove_dropin(c);
+		*ret_now = now;
+		return forget(l, c);
+	}
+	if (r == 0)
+		r = put_weight(l, c->unit, c->was.before);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (!was.dropin) {
-		dropin_path(was.unit, dir, file, sizeof(dir));
-		(void)unlink(file);
-		(void)rmdir(dir);               /* stays where it holds anything else */
-	}
-	*ret_now = was.before;
+	if (!c->was.dropin)
+		remove_dropin(c);
+	*ret_now = c->was.before;
 	return forget(l, c);
 }
 

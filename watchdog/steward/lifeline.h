@@ -5,6 +5,7 @@
  * directory before it is changed, so that any later process can put it back. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,11 +27,18 @@ struct lifeline *lifeline_free(struct lifeline *l);     /* puts nothing back */
  * PID 1; -ENOENT: no such unit, or one without CPU weight; -EINVAL: no unit's name. */
 int lifeline_set(struct lifeline *l, const char *unit, int32_t weight, int32_t *ret_before, int32_t *ret_after);
 
-/* -ENOENT: nothing was changed there. A unit that is gone counts as put back. */
+/* -ENOENT: nothing was changed there. A unit that is gone counts as put back; a weight
+ * that is neither ours nor the original is left, and is in *ret_now. */
 int lifeline_undo(struct lifeline *l, const char *unit, int32_t *ret_now);
 int lifeline_undo_all(struct lifeline *l);              /* goes on after a failure; the first one */
 int lifeline_undo_unclaimed(struct lifeline *l);        /* the same for those of the record that were not set again */
 unsigned lifeline_count(const struct lifeline *l);
 
-/* "unit weight dropin" lines, see lifeline.c. 0 or -EBADMSG. For the tests. */
-int lifeline_parse_line(const char *line, char *unit, size_t size, int32_t *ret_before, int *ret_dropin);
+/* One line of LIFELINE_FILE after the unit's name, see lifeline.c. */
+struct lifeline_record {
+	int32_t before, dropin, ours, previous;
+};
+
+/* Pure, for the tests. 0 or -EBADMSG; is `weight` all that this drop-in sets? */
+int lifeline_parse_line(const char *line, char *unit, size_t size, struct lifeline_record *ret);
+bool lifeline_wrote(const char *text, int32_t weight);

@@ -223,7 +223,6 @@ int rank_end(struct rank *r, struct names *names, const struct talk_globs *keep,
 	usec_t window = MAX(now - r->began, (usec_t)1000);
 	long ncpu = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t most_ticks = window * 1000 * (uint64_t)MAX(ncpu, 1L) / tick_ns() + 2;
-	bool others = false;
 	uint32_t n, seen;
 	int q = look(names, &r->query, tasks, g_rows, &n, &seen);
 
@@ -258,12 +257,8 @@ int rank_end(struct rank *r, struct names *names, const struct talk_globs *keep,
 			continue;               /* it ended meanwhile */
 		read_comm(t->pid, leader);
 		t->keep = matches(keep, t->comm) || matches(keep, leader);
-		others = others || !t->keep;
 		ret->tasks[ret->n++] = *t;
 	}
-	/* Where the cgroup holds nothing else, sparing all of them would spare the culprit. */
-	for (uint32_t i = 0; !others && i < ret->n; i++)
-		ret->tasks[i].keep = false;
 	return 0;
 }
 

@@ -20,7 +20,7 @@ enum protocol_verb {
 	PROTOCOL_HELLO = 0x100,
 
 	/* u64 group, str directory (absolute, in the hierarchy that holds the tasks), u64 deep
-	 * (1: children too), u64 n, n × str glob of processes to keep
+	 * (1: children too), u64 n, n × str glob of processes to be marked as named
 	 * -> status, text, u64 group, u64 seen (tasks looked at), u64 n, n × task */
 	PROTOCOL_RANK,
 
