@@ -98,7 +98,7 @@ check-vm:
 	$(Q)packaging/deps vm
 	$(Q)$(MAKE) --no-print-directory all $B/tools/act-driver
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$B/root
-	$(Q)REPRIEVE_VM_ROOT=$(abspath $B)/root tests/vm/run
+	$(Q)REPRIEVE_VM_ROOT=$(abspath $B)/root tests/vm/run $(VMFLAGS)
 demo:
 	$(Q)packaging/deps demo
 	$(Q)$(MAKE) --no-print-directory -j2 all $(TOOLS) && /usr/bin/python3 tests/demo/demo.py --build $B
