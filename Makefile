@@ -96,7 +96,7 @@ check:
 	$(Q)$(MAKE) --no-print-directory check-root
 check-vm:
 	$(Q)packaging/deps vm
-	$(Q)$(MAKE) --no-print-directory all $B/tools/act-driver
+	$(Q)$(MAKE) --no-print-directory all $(TOOLS)
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$B/root
 	$(Q)REPRIEVE_VM_ROOT=$(abspath $B)/root tests/vm/run $(VMFLAGS)
 demo:

@@ -242,11 +242,100 @@ static void without_bpf(void **state)
 	assert_true(victim(4)->level < 1000);
 }
 
+/* 20 ms in one window and next to nothing in two others is a third of a second of little. */
+static void harm_is_of_the_last_third_of_a_second(void **state)
+{
+	static const struct { uint32_t waits[4]; bool level; } cases[] = {
+		{ { 40000 }, true }, { { 40000, 30000, 2000 }, true }, { { 40000, 2000, 2000, 2000 }, false },
+		{ { 2000, 2000, 2000, 25000 }, false }, { { 2000, 2000, 40000, 50000 }, true }, { { 12000, 12000, 12000, 12000 }, false },
+	};
+	unsigned i, k;
+
+	for (i = 0; i < ELEMENTSOF(cases); i++) {
+		blame_forget(g);
+		for (k = 0; k < 4 && cases[i].waits[k]; k++) {
+			w->now += 100 * MS;
+			world_begin(w, 100 * MS, 9000);
+			world_sample(w, 3, 2000, cases[i].waits[k], 0, 0);
+			world_sample(w, 10, 90000, 5000, 0, 0);
+			compute();
+		}
+		assert_int_equal(h->level[IMPORTANCE_LOGIN] > 0, cases[i].level);
+	}
+	/* After a gap nothing of before counts. */
+	w->now += 10 * SEC;
+	world_begin(w, 100 * MS, 9000);
+	world_sample(w, 3, 2000, 100, 0, 0);
+	compute();
+	assert_in_range(victim(3)->foreign, 0, 500);
+}
+
+/* A sibling that did not run in this window did so a moment ago, and is not forgotten. */
+static void blame_lasts_a_second(void **state)
+{
+	unsigned i;
+
+	for (i = 0; i < 3; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9000);
+		world_sample(w, 3, 5000, 90000, 0, 0);
+		world_sample(w, 10 + i % 2, 90000, 5000, 0, 0);
+		compute();
+	}
+	assert_in_range(blame(10), 6000, 7000);
+	assert_in_range(blame(11), 3000, 4000);
+	w->now += 2 * SEC;
+	world_begin(w, 100 * MS, 9000);
+	world_sample(w, 3, 5000, 90000, 0, 0);
+	world_sample(w, 11, 90000, 5000, 0, 0);
+	compute();
+	assert_int_equal(blame(10), 0);
+	assert_in_range(blame(11), 9000, 10000);
+}
+
+/* Half by others, half by its own: as bad as all by one. Of a service only if a crowd waits in it. */
+static void own_and_foreign_add_up(void **state)
+{
+	world_sample(w, 3, 20000, 40000, 20000, 40000);
+	world_sample(w, 10, 25000, 5000, 20000, 5000);
+	compute();
+	assert_in_range(victim(3)->foreign, 3000, 4000);
+	assert_in_range(victim(3)->self, 2500, 3500);
+	assert_in_range(MAX(victim(3)->level, victim(3)->self_level), 6500, 6800);
+
+	memset(answers, ANSWER_BAD, sizeof(answers));
+	world_begin(w, 100 * MS, 9000);
+	world_sample(w, 5, 20000, 40000, 20000, 40000);
+	world_sample(w, 10, 25000, 5000, 20000, 5000);
+	compute();
+	assert_in_range(MAX(victim(5)->level, victim(5)->self_level), 2500, 4000);
+	w->now += 10 * SEC;
+	world_begin(w, 100 * MS, 9000);
+	world_sample(w, 5, 40000, 1900000, 45000, 1900000);
+	world_sample(w, 10, 45000, 5000, 45000, 5000);
+	compute();
+	assert_in_range(MAX(victim(5)->level, victim(5)->self_level), 9500, 10000);
+}
+
+/* 8 ms in 100 are harm where the load is no service's, and nobody else's. */
+static void eased_in_a_crowd(void **state)
+{
+	world_sample(w, 3, 1000, 9000, 0, 0);
+	world_sample(w, 10, 90000, 5000, 0, 0);
+	compute();
+	assert_int_equal(h->level[IMPORTANCE_LOGIN], 0);
+	blame_ease(h);
+	assert_in_range(h->level[IMPORTANCE_LOGIN], 7500, 8500);
+	assert_int_equal(h->victims[0].id, 3);
+	assert_in_range(h->victims[0].level, 7500, 8500);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		T(by_cpu), T(small_amounts), T(two_agree), T(censored), T(canary_alone), T(each_victim_counts_alike), T(own_limit_is_taken_off),
+		T(by_cpu), T(harm_is_of_the_last_third_of_a_second), T(blame_lasts_a_second), T(own_and_foreign_add_up), T(eased_in_a_crowd),
+		T(small_amounts), T(two_agree), T(censored), T(canary_alone), T(each_victim_counts_alike), T(own_limit_is_taken_off),
 		T(health), T(entitlement), T(grouped_by_unit), T(unknown), T(without_bpf),
 	};
 

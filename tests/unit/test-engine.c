@@ -82,6 +82,29 @@ static void alarm_begins_and_ends(void **state)
 	world_free(w);
 }
 
+/* A slow CPU: three of forty run in a window. They are not squeezed three by three, but
+ * together, once enough of them were seen. */
+static void a_crowd_is_waited_for(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 40);
+	unsigned i, k, first = 0;
+
+	world_calm(w, 6000);
+	for (i = 0; i < 12 && first == 0; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		w->s.machine.runnable = 100;
+		world_sample(w, 3, 2500, 47500, 2500, 47500);
+		for (k = 0; k < 3; k++)
+			world_sample(w, HOG + i * 3 + k, 30000, 60000, 30000, 60000);
+		world_send(w);
+		first = w->count[VERB_QUOTA] + w->count[VERB_WEIGHT];
+	}
+	assert_in_range(first, 12, 40);
+	assert_int_equal(w->count[VERB_WEIGHT], 0);
+	world_free(w);
+}
+
 /* Dozens of siblings: straight to quota, in the first window after the alarm's. */
 static void dozens_of_siblings(void **state)
 {
@@ -1307,7 +1330,7 @@ static void deterministic(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(calm_is_cheap),
 	cmocka_unit_test(alarm_begins_and_ends),
-	cmocka_unit_test(dozens_of_siblings),
+	cmocka_unit_test(a_crowd_is_waited_for), cmocka_unit_test(dozens_of_siblings),
 	cmocka_unit_test(harmless_hogs),
 	cmocka_unit_test(held_and_given_back),
 	cmocka_unit_test(no_write_storm),

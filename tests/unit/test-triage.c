@@ -105,6 +105,24 @@ static void forks(void **state)
 	}
 }
 
+/* A pattern and eight runnable tasks on every CPU; of forks, a storm. */
+static void crowds(void **state)
+{
+	static const struct { unsigned n; uint32_t forks; int32_t runnable; bool crowd; } cases[] = {
+		{ 40, 0, 16, true }, { 40, 0, 15, false }, { 40, 0, -1, false }, { 3, 0, 200, false },
+		{ 1, 5000, 60, true }, { 1, 1500, 60, false }, { 1, 5000, 5, false },
+	};
+	unsigned i;
+
+	for (i = 0; i < ELEMENTSOF(cases); i++) {
+		suspects(cases[i].n, 100, 100);
+		st->h.suspects[0].forks = cases[i].forks;
+		st->s.machine.ncpu = 2;
+		st->s.machine.runnable = cases[i].runnable;
+		assert_int_equal(triage_crowd(&st->s, &st->h, &st->g), cases[i].crowd);
+	}
+}
+
 static void not_cpu(void **state)
 {
 	struct triage t;
@@ -173,7 +191,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(not_cpu), T(without_harm), T(self),
+		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(crowds), T(not_cpu), T(without_harm), T(self),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

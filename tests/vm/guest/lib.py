@@ -566,7 +566,7 @@ class Guard:
 
     def steady(self, only=None):
         """The knobs once the helpers are there and the lifeline's weights are set: unchanged for 3 s."""
-        wait_for("the helpers to connect", lambda: not {m["name"] for m in self.status()["missing"]} & {"steward", "courier"}, 90)
+        wait_for("the helpers to connect", lambda: not {c["what"] for c in self.status()["capabilities"] if not c["have"]} & {"steward", "courier"}, 90)
         last, since = knobs(only), time.monotonic()
         end = since + 60
         while time.monotonic() - since < 3:
