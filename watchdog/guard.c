@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reprieved: the guard. This file is its wiring, in order, and nothing else:
  *
- *   settings and policies → run directory and journal (restore first, never adopt) →
- *   loop → canary → engine → sampler → helpers → control socket → real-time and locked
+ *   real-time → settings and policies → run directory and journal (restore first, never adopt) →
+ *   loop → canary → engine → sampler → helpers → control socket → budget and locked
  *   memory → ready → loop → restore
  *
  * After "ready" nothing is allocated, forked or walked; helpers are restarted by
@@ -191,6 +191,7 @@ static int open_act(struct guard *g)
 	if (r < 0)
 		log_error("not everything of an earlier guard could be put back (%s); its records stay in the journal", strerror(-r));
 	(void)rt_restore(g->rundir_fd);
+	rt_begin();                     /* that may have made us ordinary */
 	facts_set(f, "squeezing", true, "the journal is ready", "");
 	return 0;
 }
@@ -457,6 +458,7 @@ int main(int argc, char **argv)
 		}
 	if (optind != argc)
 		return usage(EX_USAGE);
+	rt_begin();                     /* whoever starts us may be starving already */
 	if (o->restore)
 		return restore_only(o);
 	log_open(&(struct log_config){ .ident = "reprieved", .sink = o->syslog ? LOG_SINK_SYSLOG : LOG_SINK_STDERR, .level = o->debug ? LOG_DEBUG : LOG_INFO });
