@@ -22,6 +22,7 @@
 
 static int on_tick(struct loop *l, struct loop_timer *t, void *data);
 static int on_deadline(struct loop *l, struct loop_timer *t, void *data);
+static int on_pending(struct loop *l, struct loop_timer *t, void *data);
 
 static void push_result(struct driver *d, const struct result *r)
 {
@@ -131,7 +132,7 @@ static void carry_lifeline(struct driver *d, const struct action *a, const struc
 	} else if (d->act != NULL) {
 		int32_t before = g ? g->weight : -1;
 
-		act_carry_out(d->act, a, NULL, g, &r);
+		(void)act_carry_out(d->act, a, NULL, g, &r);
 		lifeline_row(d, a->group, a->id, g ? g->path : "", before, (int32_t)a->value, false, r.status != RESULT_DONE);
 	}
 	push_result(d, &r);
@@ -227,6 +228,27 @@ static void carry_check(struct driver *d, const struct action *a)
 	push_result(d, &r);
 }
 
+static void say_failed_write(struct driver *d, const struct result *r)
+{
+	if (r->status != RESULT_DONE && d->act != NULL && act_message(d->act)[0] != '\0')
+		log_write(r->error == ESTALE ? LOG_DEBUG : LOG_WARNING, NULL, "%s", act_message(d->act));
+}
+
+/* What act had begun and was not done with. */
+static int on_pending(struct loop *l, struct loop_timer *t, void *data)
+{
+	struct driver *d = data;
+	struct event e = { .type = EVENT_RESULT };
+
+	while (act_poll(d->act, &e.result)) {
+		say_failed_write(d, &e.result);
+		driver_event(d, &e);
+	}
+	if (act_pending(d->act) > 0)
+		loop_set_timer(l, t, loop_now(l) + ACT_POLL, on_pending, d);
+	return 0;
+}
+
 static void carry(struct driver *d, const struct action *a)
 {
 	const struct group_info *g = engine_group(d->engine, a->group);
@@ -257,10 +279,11 @@ static void carry(struct driver *d, const struct action *a)
 	default:
 		if (d->act == NULL)
 			r = (struct result){ .action = a->id, .status = RESULT_FAILED, .error = EROFS };
-		else
-			act_carry_out(d->act, a, &d->actions.tasks[a->task_first], g, &r);
-		if (r.status != RESULT_DONE && d->act != NULL && act_message(d->act)[0] != '\0')
-			log_write(r.error == ESTALE ? LOG_DEBUG : LOG_WARNING, NULL, "%s", act_message(d->act));
+		else if (!act_carry_out(d->act, a, &d->actions.tasks[a->task_first], g, &r)) {
+			loop_set_timer(d->loop, &d->pending, loop_now(d->loop) + ACT_POLL, on_pending, d);
+			return;
+		}
+		say_failed_write(d, &r);
 		push_result(d, &r);
 	}
 }
@@ -584,7 +607,7 @@ int driver_init(struct driver *d, const struct driver_config *c)
 	if (engine == NULL)
 		return -ENOMEM;
 	*d = (struct driver){ .loop = c->loop, .engine = engine, .act = c->act, .helpers = c->helpers, .recorder = c->recorder, .set = c->set,
-			      .systemd = c->systemd, .service = c->service, .tick = LOOP_TIMER_INIT, .deadline = LOOP_TIMER_INIT };
+			      .systemd = c->systemd, .service = c->service, .tick = LOOP_TIMER_INIT, .deadline = LOOP_TIMER_INIT, .pending = LOOP_TIMER_INIT };
 	engine_init(engine, c->set, c->seed);
 	return 0;
 }
@@ -616,6 +639,7 @@ void driver_deinit(struct driver *d)
 {
 	loop_cancel_timer(d->loop, &d->tick);
 	loop_cancel_timer(d->loop, &d->deadline);
+	loop_cancel_timer(d->loop, &d->pending);
 	free(d->engine);
 	d->engine = NULL;
 }
