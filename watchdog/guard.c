@@ -198,8 +198,7 @@ static int open_act(struct guard *g)
 
 static void open_canary(struct guard *g)
 {
-	struct canary_config config = { .weight = CANARY_WEIGHT_DEFAULT, .cpu = CANARY_CPU_DEFAULT };
-	const struct policy_set *set = &g->sets[g->set];
+	struct canary_config config = { .weight = policy_canary_weight(&g->sets[g->set]), .cpu = CANARY_CPU_DEFAULT };
 	char dir[MOUNTS_PATH_MAX + 64], slice[MOUNTS_PATH_MAX + 16];
 	struct mounts m;
 	int r = mounts_read("", &m);
@@ -211,10 +210,6 @@ static void open_canary(struct guard *g)
 		str_format(slice, sizeof(slice), "%s%s", top, g->o.canary ? g->o.canary : "/system.slice");
 		str_format(dir, sizeof(dir), "%s/reprieve-canary", access(slice, F_OK) == 0 ? slice : top);
 		config.v1 = m.layout != MOUNTS_V2;
-		/* Where sshd has a lifeline, so has the canary, or it would feel what no login feels. */
-		for (unsigned i = 0; set->settings.mode != MODE_OBSERVE && i < set->n_policies; i++)
-			if (set->policies[i].kind == POLICY_PROTECT && set->policies[i].as == IMPORTANCE_LOGIN)
-				config.weight = MAX(config.weight, set->policies[i].weight);
 		config.dir = dir;
 		r = canary_new(&config, &g->canary);
 	}
