@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reprieved: the guard. This file is its wiring, in order, and nothing else:
  *
- *   settings and policies → run directory and journal (restore first, never adopt) →
- *   loop → canary → engine → sampler → helpers → control socket → real-time and locked
+ *   real-time → settings and policies → run directory and journal (restore first, never adopt) →
+ *   loop → canary → engine → sampler → helpers → control socket → budget and locked
  *   memory → ready → loop → restore
  *
  * After "ready" nothing is allocated, forked or walked; helpers are restarted by
@@ -191,14 +191,14 @@ static int open_act(struct guard *g)
 	if (r < 0)
 		log_error("not everything of an earlier guard could be put back (%s); its records stay in the journal", strerror(-r));
 	(void)rt_restore(g->rundir_fd);
+	rt_begin();                     /* that may have made us ordinary */
 	facts_set(f, "squeezing", true, "the journal is ready", "");
 	return 0;
 }
 
 static void open_canary(struct guard *g)
 {
-	struct canary_config config = { .weight = CANARY_WEIGHT_DEFAULT, .cpu = CANARY_CPU_DEFAULT };
-	const struct policy_set *set = &g->sets[g->set];
+	struct canary_config config = { .weight = policy_canary_weight(&g->sets[g->set]), .cpu = CANARY_CPU_DEFAULT };
 	char dir[MOUNTS_PATH_MAX + 64], slice[MOUNTS_PATH_MAX + 16];
 	struct mounts m;
 	int r = mounts_read("", &m);
@@ -210,10 +210,6 @@ static void open_canary(struct guard *g)
 		str_format(slice, sizeof(slice), "%s%s", top, g->o.canary ? g->o.canary : "/system.slice");
 		str_format(dir, sizeof(dir), "%s/reprieve-canary", access(slice, F_OK) == 0 ? slice : top);
 		config.v1 = m.layout != MOUNTS_V2;
-		/* Where sshd has a lifeline, so has the canary, or it would feel what no login feels. */
-		for (unsigned i = 0; set->settings.mode != MODE_OBSERVE && i < set->n_policies; i++)
-			if (set->policies[i].kind == POLICY_PROTECT && set->policies[i].as == IMPORTANCE_LOGIN)
-				config.weight = MAX(config.weight, set->policies[i].weight);
 		config.dir = dir;
 		r = canary_new(&config, &g->canary);
 	}
@@ -457,6 +453,7 @@ int main(int argc, char **argv)
 		}
 	if (optind != argc)
 		return usage(EX_USAGE);
+	rt_begin();                     /* whoever starts us may be starving already */
 	if (o->restore)
 		return restore_only(o);
 	log_open(&(struct log_config){ .ident = "reprieved", .sink = o->syslog ? LOG_SINK_SYSLOG : LOG_SINK_STDERR, .level = o->debug ? LOG_DEBUG : LOG_INFO });

@@ -92,9 +92,11 @@ class Guard:
             tree.go_home()
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)    # it puts everything back, then ends
         with open(self.log, "ab") as log:
+            started = time.monotonic()
             self.proc = subprocess.Popen(self.argv(), preexec_fn=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
             self.wait_ready()
+            self.ready_after = time.monotonic() - started
 
     def wait_ready(self):
         deadline = time.monotonic() + READY_TIMEOUT

@@ -480,6 +480,18 @@ def test_a_restart_restores_first_and_relieves_again(lab, unleashed):
         unleashed.pause()
 
 
+def test_started_in_the_middle_it_answers_soon(lab, unleashed):
+    """Whoever is called when the machine drowns has to come up in it. (No figure: the best of three.)"""
+    unleashed.go()
+    lab.login(10)
+    took = []
+    for _ in range(3):
+        with lab.guard("observe", policies=policy(lab), shipped=True) as g:
+            took.append(g.ready_after)
+    unleashed.pause()
+    assert min(took) < 1.0, took
+
+
 # --- with less ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("less", ["no BPF", "no helpers"])

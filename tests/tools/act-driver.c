@@ -131,7 +131,7 @@ static void bench(struct act *a, const char *prefix, unsigned n)
 				struct action action = { .id = 1, .verb = steps[s].verb, .group = groups[i].id,
 							 .value = steps[s].value, .value2 = steps[s].value2 };
 
-				act_carry_out(a, &action, NULL, &groups[i], &r);
+				(void)act_carry_out(a, &action, NULL, &groups[i], &r);
 				if (r.status != RESULT_DONE)
 					printf("bench failed %d %s\n", r.error, act_message(a));
 			}
@@ -172,7 +172,9 @@ static void carry_out(struct act *a, enum verb verb, const char *name, char **ar
 			tasks[action.n_tasks].start--;
 		action.n_tasks++;
 	}
-	act_carry_out(a, &action, tasks, &g, &r);
+	if (!act_carry_out(a, &action, tasks, &g, &r))
+		while (act_pending(a) > 0 && !act_poll(a, &r))
+			usleep(1000);
 	printf("%s %s %s %lld %u %s\n", name, r.status == RESULT_DONE ? "done" : r.status == RESULT_FAILED ? "failed" : "none",
 	       r.error != 0 ? strerrorname_np(r.error) : "0", (long long)r.value, r.n_tasks, act_message(a));
 }

@@ -833,6 +833,57 @@ static void operator_releases(void **state)
 	world_free(w);
 }
 
+/* The original cannot be written: tried ten times, said once, then slowly for ever, in calm too. */
+static void a_release_is_never_given_up(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE, .group = HOG } };
+	struct event due = { .type = EVENT_TIMEOUT };
+	struct engine_view *v = calloc(1, sizeof(*v));
+	uint32_t n, tries;
+
+	assert_non_null(v);
+	world_calm(w, 9000);
+	run(w, 20, 8);
+	assert_true(w->count[VERB_QUOTA] >= 15);
+	w->fail[VERB_RELEASE] = EROFS;
+	run(w, 0, 1500);
+	assert_int_equal(w->whys[WHY_FAILED], 1);
+	assert_said(w, "release failed: the cgroup tree is read-only; tried again every 30s");
+	assert_said(w, "nobody is harmed, what could not be released is tried again every 30s");
+	assert_int_equal(w->whys[WHY_CALM], 1);
+	assert_false(engine_is_calm(w->e));     /* a record that begins here would not know of them */
+
+	/* By the deadlines alone, in calm. */
+	engine_view(w->e, v);
+	n = v->n_squeezes;
+	assert_true(n >= 15);
+	tries = w->count[VERB_RELEASE];
+	for (usec_t until = w->now + 600 * SEC; engine_deadline(w->e) < until;) {
+		w->now = due.now = engine_deadline(w->e);
+		world_step(w, &due);
+	}
+	assert_in_range(w->count[VERB_RELEASE] - tries, 19 * n, 21 * n);
+	assert_int_equal(w->whys[WHY_FAILED], 1);
+	/* A person need not wait. */
+	tries = w->count[VERB_RELEASE];
+	ev.now = w->now;
+	world_step(w, &ev);
+	assert_int_equal(w->count[VERB_RELEASE], tries + 1);
+	w->fail[VERB_RELEASE] = 0;
+	for (usec_t until = w->now + 31 * SEC; engine_deadline(w->e) < until;) {
+		w->now = due.now = engine_deadline(w->e);
+		world_step(w, &due);
+	}
+	assert_said(w, "could be released at last");
+	engine_view(w->e, v);
+	assert_int_equal(v->n_squeezes, 0);
+	free(v);
+	assert_true(engine_is_calm(w->e));
+	assert_true(engine_deadline(w->e) == USEC_INFINITY);
+	world_free(w);
+}
+
 static void tell_names(struct world *w, enum names_state state)
 {
 	struct event ev = { .now = w->now, .type = EVENT_NAMES, .names = { .state = state, .since = w->now } };
@@ -1359,6 +1410,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(blind),
 	cmocka_unit_test(operator_releases),
 	cmocka_unit_test(paused),
+	cmocka_unit_test(a_release_is_never_given_up),
 	cmocka_unit_test(waits_for_names),
 	cmocka_unit_test(waits_for_names_in_observe_too),
 	cmocka_unit_test(waits_no_longer),

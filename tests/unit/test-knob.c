@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whose value is it? Two writers on one file, with act's own entry points, on a tree of
  * plain files. What somebody else wrote between two looks is never lost. */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -48,6 +50,14 @@ static const char *get(const char *file)
 	text[n] = '\0';
 	text[strcspn(text, "\n")] = '\0';
 	return text;
+}
+
+static usec_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (usec_t)ts.tv_sec * USEC_PER_SEC + (usec_t)ts.tv_nsec / 1000;
 }
 
 static void say(void *userdata, const char *line)
@@ -97,7 +107,7 @@ static void carry(enum verb verb, int64_t value, int64_t value2)
 	struct action a = { .id = next_id++, .verb = verb, .group = group.id, .value = value, .value2 = value2 };
 	struct result r;
 
-	act_carry_out(act, &a, NULL, &group, &r);
+	assert_true(act_carry_out(act, &a, NULL, &group, &r));
 	if (r.status != RESULT_DONE)
 		fail_msg("%s: %s", verb_to_string(verb), act_message(act));
 }
@@ -182,13 +192,59 @@ static void test_over_a_lifeline(void **state)
 	assert_string_equal(get("cpu.weight"), "700");
 }
 
+/* The result of a freeze comes later, and it is never left half done. */
+static void test_freeze(void **state)
+{
+	struct action a = { .id = 40, .verb = VERB_FREEZE, .group = group.id, .value = 1 };
+	struct result r;
+	usec_t began;
+
+	put("cgroup.freeze", "0\n");
+	put("cgroup.events", "populated 1\nfrozen 0\n");
+	assert_false(act_carry_out(act, &a, NULL, &group, &r));
+	assert_int_equal(act_pending(act), 1);
+	assert_false(act_poll(act, &r));
+	assert_string_equal(get("cgroup.freeze"), "1");
+	put("cgroup.events", "populated 1\nfrozen 1\n");
+	assert_true(act_poll(act, &r));
+	assert_int_equal(r.action, 40);
+	assert_int_equal(r.status, RESULT_DONE);
+	assert_int_equal(act_pending(act), 0);
+	assert_false(act_poll(act, &r));
+	carry(VERB_RELEASE, 0, 0);
+	assert_string_equal(get("cgroup.freeze"), "0");
+
+	/* Not in time: thawed, and said. */
+	put("cgroup.events", "populated 1\nfrozen 0\n");
+	began = now();
+	a.id = 41;
+	assert_false(act_carry_out(act, &a, NULL, &group, &r));
+	while (!act_poll(act, &r))
+		usleep(1000);
+	assert_true(now() - began >= ACT_FREEZE);
+	assert_int_equal(r.action, 41);
+	assert_int_equal(r.error, ETIMEDOUT);
+	assert_non_null(strstr(act_message(act), "thawed again"));
+	assert_string_equal(get("cgroup.freeze"), "0");
+	assert_int_equal(act_live(act), 0);
+
+	/* Released meanwhile: still one result. */
+	a.id = 42;
+	assert_false(act_carry_out(act, &a, NULL, &group, &r));
+	carry(VERB_RELEASE, 0, 0);
+	assert_true(act_poll(act, &r));
+	assert_int_equal(r.action, 42);
+	assert_int_equal(r.status, RESULT_DONE);
+	assert_int_equal(act_pending(act), 0);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_weight_between_two_writes), T(test_quota_between_two_writes), T(test_original_between_two_writes),
-		T(test_before_the_release), T(test_over_squeeze_and_lifeline), T(test_over_a_lifeline),
+		T(test_before_the_release), T(test_over_squeeze_and_lifeline), T(test_over_a_lifeline), T(test_freeze),
 	};
 
 	return cmocka_run_group_tests_name("knob", tests, NULL, NULL);

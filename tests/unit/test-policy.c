@@ -372,6 +372,34 @@ static void words(void **state)
 	assert_string_equal(rung_to_string((enum rung)99), "?");
 }
 
+static void weights_of_our_own(void **state)
+{
+	static struct policy_set set;
+	struct policy *p = &set.policies[0];
+
+	set.settings = SETTINGS_DEFAULT;
+	set.settings.mode = MODE_RESCUE;
+	assert_int_equal(policy_canary_weight(&set), 100);
+	set.n_policies = 3;
+	for (int i = 0; i < 3; i++)
+		p[i] = POLICY_INIT;
+	p[0].kind = p[1].kind = p[2].kind = POLICY_PROTECT;
+	p[0].as = p[2].as = IMPORTANCE_LOGIN;
+	p[1].as = IMPORTANCE_DATABASE;
+	p[0].weight = 800;
+	p[1].weight = 900;
+	p[2].weight = 1000;
+	p[0].for_first = p[1].for_first = USEC_INFINITY;
+	p[2].for_first = 30 * USEC_PER_SEC;     /* young sessions have no lifeline */
+	assert_int_equal(policy_canary_weight(&set), 800);
+	assert_int_equal(policy_own_weight(&set, OWN_GUARD), 2000);
+	assert_int_equal(policy_own_weight(&set, OWN_COURIER), 500);
+	set.settings.mode = MODE_OBSERVE;
+	assert_int_equal(policy_canary_weight(&set), 100);
+	for (int i = 0; i < _OWN_MAX; i++)
+		assert_int_equal(policy_own_weight(&set, (enum own_unit)i), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +416,7 @@ int main(void)
 		cmocka_unit_test(bad_settings),
 		cmocka_unit_test(sets_as_a_whole),
 		cmocka_unit_test(words),
+		cmocka_unit_test(weights_of_our_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

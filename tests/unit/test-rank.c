@@ -255,21 +255,26 @@ static void found(const struct talk_found_row *row, void *data)
 
 static void find(void **state)
 {
-	pid_t p[3] = { make("rpv-find-x", SLEEP), make("rpv-find-x", SLEEP), make("a-name-longer-t", SLEEP) };
+	char name[16];                          /* ours alone: the tests may run twice on a machine */
+	pid_t p[3];
 
+	snprintf(name, sizeof(name), "rpv%d-x", getpid());
+	p[0] = make(name, SLEEP);
+	p[1] = make(name, SLEEP);
+	p[2] = make("a-name-longer-t", SLEEP);
 	usleep(50000);
 	globs.n = 1;
-	strcpy(globs.text[0], "rpv-find-?");
+	snprintf(globs.text[0], sizeof(globs.text[0]), "rpv%d-?", getpid());
 	assert_int_equal(rank_find(names, "cpu", &globs, found, NULL), 0);
 	if (g_rows == 0)                        /* cpu is on v2 here */
 		assert_int_equal(rank_find(names, "", &globs, found, NULL), 0);
 	assert_int_equal(g_rows, 1);            /* two of one name in one cgroup: once */
-	assert_string_equal(g_found.comm, "rpv-find-x");
+	assert_string_equal(g_found.comm, name);
 	assert_int_equal(g_found.path[0], '/');
 	strcpy(globs.text[0], "a-name-longer-than-15");
 	g_rows = 0;
 	assert_int_equal(rank_find(names, "", &globs, found, NULL), 0);
-	assert_int_equal(g_rows, 1);
+	assert_in_range(g_rows, 1, 2);
 	for (int i = 0; i < 3; i++)
 		end(p[i]);
 }

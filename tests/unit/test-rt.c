@@ -88,6 +88,27 @@ static int raised(void)
 	return 0;
 }
 
+static int begun(void)
+{
+	int status;
+	pid_t pid;
+
+	(void)setpriority(PRIO_PROCESS, 0, 0);
+	rt_begin();
+	REQUIRE(geteuid() != 0 || sched_getscheduler(0) == (SCHED_FIFO | SCHED_RESET_ON_FORK) || getpriority(PRIO_PROCESS, 0) == -20);
+	pid = fork();
+	if (pid == 0)
+		_exit(sched_getscheduler(0) == SCHED_OTHER && getpriority(PRIO_PROCESS, 0) == 0 ? 0 : 1);
+	waitpid(pid, &status, 0);
+	REQUIRE(status == 0);
+	return 0;
+}
+
+static void begin_at_once(void **state)
+{
+	assert_int_equal(in_child(begun), 0);
+}
+
 static void raise_in_place(void **state)
 {
 	assert_int_equal(in_child(raised), 0);
@@ -118,7 +139,11 @@ static int budgeted(void)
 	REQUIRE(owngroup_make(&g_group, "reprieve-test-rt", 100) == 0);
 	snprintf(path, sizeof(path), "%s", g_group.path);
 	REQUIRE(root_read_i64(g_group.dirfd, "cpu.rt_runtime_us", &v) == 0 && v == 0);
+	REQUIRE(owngroup_enter(&g_group) == 0);
+	REQUIRE(in_child(begun) == 0);          /* without a budget: nice */
+	REQUIRE(root_read_i64(g_group.dirfd, "cpu.rt_runtime_us", &v) == 0 && v == 0);
 	REQUIRE(in_child(raised_in_group) == 100 + SIGKILL);
+	REQUIRE(in_child(begun) == 0);          /* in the small one that was left: nice */
 	REQUIRE(root_read_i64(g_group.dirfd, "cpu.rt_runtime_us", &v) == 0 && v == RT_RUNTIME_US);
 	REQUIRE(root_exists(d, RT_FILE));
 	REQUIRE(rt_restore(d) == 0);
@@ -222,7 +247,7 @@ static void sandbox(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(raise_in_place), cmocka_unit_test(raise_with_budget), cmocka_unit_test(restore_takes_anything),
+		cmocka_unit_test(begin_at_once), cmocka_unit_test(raise_in_place), cmocka_unit_test(raise_with_budget), cmocka_unit_test(restore_takes_anything),
 		cmocka_unit_test(own_group), cmocka_unit_test(sandbox),
 	};
 	int r;

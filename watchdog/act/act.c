@@ -394,7 +394,19 @@ static int act_tasks(struct act *a, const struct action *action, const struct ta
 	return tasks_lower(a->journal, action->verb, group->id, group->id, &p, tasks, action->n_tasks, ret_n);
 }
 
-void act_carry_out(struct act *a, const struct action *action, const struct task_ref *tasks,
+static void act_result(struct act *a, uint64_t action, int r, int64_t value, unsigned n, struct result *ret)
+{
+	*ret = (struct result){
+		.action = action, .status = r < 0 ? RESULT_FAILED : RESULT_DONE, .error = r < 0 ? -r : 0,
+		.value = value, .n_tasks = n,
+	};
+	if (r >= 0)
+		a->message[0] = '\0';
+	else if (a->message[0] == '\0')
+		str_format(a->message, sizeof(a->message), "%s", strerror(-r));
+}
+
+bool act_carry_out(struct act *a, const struct action *action, const struct task_ref *tasks,
 		   const struct group_info *group, struct result *ret)
 {
 	static const uint8_t kinds[_VERB_MAX] = {
@@ -424,14 +436,61 @@ void act_carry_out(struct act *a, const struct action *action, const struct task
 		else if (r >= 0)
 			r = -ENOTSUP;
 	}
-	*ret = (struct result){
-		.action = action->id, .status = r < 0 ? RESULT_FAILED : RESULT_DONE, .error = r < 0 ? -r : 0,
-		.value = value, .n_tasks = n,
-	};
+	if (r >= 0 && verb == VERB_FREEZE && a->n_freezing < ELEMENTSOF(a->freezing)) {
+		a->freezing[a->n_freezing].action = action->id;
+		a->freezing[a->n_freezing].group = action->group;
+		a->freezing[a->n_freezing++].since = tree_clock();
+		return false;
+	}
+	act_result(a, action->id, r, value, n, ret);
+	return true;
+}
+
+/* 1: frozen, or released meanwhile; 0: not yet; -errno, and thawed. */
+static int act_frozen(struct act *a, uint64_t group, bool late)
+{
+	_cleanup_(place_close) struct place p = { .fd = -1 };
+	struct journal_record *record = journal_find(a->journal, JOURNAL_FREEZE, group);
+	char path[GROUP_PATH_MAX], name[192];
+	int r;
+
+	if (record == NULL)
+		return 1;
+	r = knob_place_of(a, record, &p, path);
 	if (r >= 0)
-		a->message[0] = '\0';
-	else if (a->message[0] == '\0')
-		str_format(a->message, sizeof(a->message), "%s", strerror(-r));
+		r = throttle_frozen(&p);
+	if (r > 0 || (r == 0 && !late))
+		return r;
+	(void)knob_release(a, record);
+	if (r == 0) {
+		str_format(a->message, sizeof(a->message), "cgroup %s did not freeze within %u ms and was thawed again",
+			   str_escape(name, sizeof(name), path), (unsigned)(ACT_FREEZE / USEC_PER_MSEC));
+		r = -ETIMEDOUT;
+	}
+	return r;
+}
+
+bool act_poll(struct act *a, struct result *ret)
+{
+	usec_t now = tree_clock();
+
+	a->message[0] = '\0';
+	for (unsigned i = 0; i < a->n_freezing; i++) {
+		uint64_t action = a->freezing[i].action;
+		int r = act_frozen(a, a->freezing[i].group, now - a->freezing[i].since >= ACT_FREEZE);
+
+		if (r == 0)
+			continue;
+		a->freezing[i] = a->freezing[--a->n_freezing];
+		act_result(a, action, r, 1, 0, ret);
+		return true;
+	}
+	return false;
+}
+
+unsigned act_pending(const struct act *a)
+{
+	return a->n_freezing;
 }
 
 int act_check_drift(struct act *a, struct drift *ret, size_t max)

@@ -12,7 +12,7 @@
  *   EPERM    never a target: the root cgroup, ourselves, unreadable, kernel thread
  *   EBUSY    something in the way: see act_message()
  *   ENOSPC   the journal is full or could not be written; nothing was changed
- *   ETIMEDOUT  not frozen in time (thawed again), or a long release that goes on next time
+ *   ETIMEDOUT  not frozen within ACT_FREEZE (thawed again), or a long release that goes on next time
  *   others as the kernel gave them; act_message() says what they mean here. */
 #pragma once
 
@@ -28,6 +28,8 @@
 
 #define ACT_MESSAGE_MAX  384    /* bytes of one line for people, cut */
 #define ACT_BUDGET       (100 * USEC_PER_MSEC)
+#define ACT_FREEZE       (100 * USEC_PER_MSEC)  /* until a cgroup is frozen */
+#define ACT_POLL         (20 * USEC_PER_MSEC)   /* how often to ask whether it is */
 
 struct act;                     /* opaque: file descriptors, the journal, one message buffer */
 
@@ -66,7 +68,7 @@ int act_arm(struct act *a);
 
 /* Carries out VERB_WEIGHT .. VERB_LIFELINE, others give ENOTSUP. tasks are the
  * action's own tasks[0..n_tasks), group its cgroup; NULL is fine for VERB_RELEASE.
- * Always fills *ret. ret.value: weight, quota, pids.max read back; ret.n_tasks: how
+ * True: *ret is filled. False: the result comes by act_poll(), as for a freeze. ret.value: weight, quota, pids.max read back; ret.n_tasks: how
  * many tasks were changed, moved or killed.
  *   A squeeze that is there already with this value is not written again.
  *   VERB_RELEASE leaves lifelines alone unless 1 << VERB_LIFELINE is in value.
@@ -75,8 +77,13 @@ int act_arm(struct act *a);
  *   Releasing what is gone or was never squeezed is done.
  * On v1 a parent's quota cannot be below its child's: squeeze the deepest first
  * (act_depth), or it fails with EINVAL. */
-void act_carry_out(struct act *a, const struct action *action, const struct task_ref *tasks,
+bool act_carry_out(struct act *a, const struct action *action, const struct task_ref *tasks,
 		   const struct group_info *group, struct result *ret);
+
+/* What was begun and has ended since: true, and *ret is the result of one of them. To
+ * be called every ACT_POLL while act_pending(). */
+bool act_poll(struct act *a, struct result *ret);
+unsigned act_pending(const struct act *a);
 
 /* Re-reads every squeezed value, about 6 µs each; the guard calls it
  * twice a second while something is squeezed. Returns how many were found not to

@@ -17,6 +17,8 @@ struct act {
 	act_say_t say;
 	void *userdata;
 	char message[ACT_MESSAGE_MAX];
+	unsigned n_freezing;            /* asked for, not known to be frozen yet */
+	struct { uint64_t action, group; usec_t since; } freezing[MAX_SQUEEZES];
 };
 
 void knob_say(struct act *a, const char *format, ...) _printf_(2, 3);

@@ -12,11 +12,12 @@
  * a change of the period goes through quota -1, which is always allowed. Each write
  * refills the quota and unthrottles, so what is there is not written again.
  *
- * Freezing is asynchronous; v1 may stay FREEZING for seconds under fork churn. A
- * cgroup half frozen helps nobody and may hold locks: it is thawed again.
+ * Freezing is asynchronous; v1 may stay FREEZING for seconds under fork churn. So it
+ * is asked for here, and looked at later: nobody waits for it in a tick. A cgroup half
+ * frozen helps nobody and may hold locks: act.c thaws it again.
  *
- * Killing: cgroup.kill (5.14) is safe against forks. Without it the cgroup is frozen,
- * each process gets its SIGKILL, and it is thawed, upon which they die. */
+ * Killing: cgroup.kill (5.14) is safe against forks. Without it the cgroup is frozen
+ * (0.3 to 1.6 ms; a moment is waited for that), each process gets its SIGKILL, and it is thawed, upon which they die. */
 
 #include <errno.h>
 #include <signal.h>
@@ -228,8 +229,7 @@ static void sleep_msec(void)
 	(void)nanosleep(&ts, NULL);
 }
 
-/* 1 frozen, 0 not yet, -errno. */
-static int is_frozen(const struct place *p)
+int throttle_frozen(const struct place *p)
 {
 	char text[TREE_FILE_MAX];
 	int r = place_read(p, p->v2 ? "cgroup.events" : "freezer.state", text);
@@ -246,22 +246,9 @@ static int thaw(const struct place *p)
 
 static int freeze_write(const struct place *p, const struct journal_values *to)
 {
-	usec_t until = tree_clock() + THROTTLE_FREEZE_WAIT;
-	char name[192];
-	int r;
-
 	if (to->v[0] == 0)
 		return thaw(p);
-	r = p->v2 ? place_write(p, "cgroup.freeze", "1") : place_write(p, "freezer.state", "FROZEN");
-	if (r < 0)
-		return r;
-	while ((r = is_frozen(p)) == 0 && tree_clock() < until)
-		sleep_msec();
-	if (r > 0)
-		return 0;
-	(void)thaw(p);
-	return r < 0 ? r : place_fail(p, -ETIMEDOUT, "cgroup %s did not freeze within %u ms and was thawed again",
-				      str_escape(name, sizeof(name), p->path), (unsigned)(THROTTLE_FREEZE_WAIT / USEC_PER_MSEC));
+	return p->v2 ? place_write(p, "cgroup.freeze", "1") : place_write(p, "freezer.state", "FROZEN");
 }
 
 int throttle_write(const struct place *p, enum journal_kind kind, const struct journal_values *from, const struct journal_values *to)
@@ -304,6 +291,7 @@ int throttle_kill(const struct place *p, const struct place *inner, const struct
 {
 	usec_t until = tree_clock() + THROTTLE_KILL_WAIT;
 	unsigned n = 0;
+	usec_t freeze = tree_clock() + THROTTLE_KILL_FREEZE;
 	int64_t count;
 	int r;
 
@@ -316,6 +304,8 @@ int throttle_kill(const struct place *p, const struct place *inner, const struct
 			*ret_n = n;
 		return r;
 	}
+	while (frozen != NULL && throttle_frozen(frozen) == 0 && tree_clock() < freeze)
+		sleep_msec();
 	/* Where it could not be frozen, it is a race against its forks, and rounds win it mostly. */
 	do {
 		int m = inner->fd >= 0 && !p->v2 ? kill_all(inner) : 0;

@@ -8,7 +8,7 @@
 #include "act/journal.h"
 #include "act/tree.h"
 
-#define THROTTLE_FREEZE_WAIT (80 * USEC_PER_MSEC)       /* until frozen; then thawed again, -ETIMEDOUT */
+#define THROTTLE_KILL_FREEZE (20 * USEC_PER_MSEC)       /* until frozen, before a kill without cgroup.kill */
 #define THROTTLE_KILL_WAIT   (60 * USEC_PER_MSEC)       /* until nobody is left to be killed */
 
 int  throttle_read(const struct place *p, enum journal_kind kind, struct journal_values *ret);
@@ -27,6 +27,9 @@ struct journal_values throttle_theirs(const struct journal_record *r, const stru
 /* The weight of v2 (1..10000) as the file has it, and back. */
 int64_t throttle_weight_to_file(bool v2, int64_t weight);
 int64_t throttle_weight_from_file(bool v2, int64_t value);
+
+/* 1: frozen; 0: asked for, not yet; -errno. */
+int  throttle_frozen(const struct place *p);
 
 /* SIGKILL to all in `p` and, on v1, in `inner` (fd -1: none). frozen: the place the caller froze them in, thawed here once
  * they have their signal; NULL: none. */

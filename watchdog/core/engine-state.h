@@ -34,6 +34,7 @@
 #define ENDPOINT_FRESH     (5 * USEC_PER_SEC)
 #define RELEASE_TRIES      10
 #define RELEASE_GAP        USEC_PER_SEC
+#define RELEASE_SLOW       (30 * USEC_PER_SEC)  /* ... after RELEASE_TRIES, for ever */
 #define NAMES_WAIT         (2 * USEC_PER_SEC)   /* the first squeeze waits so long for the steward's first look, no longer */
 #define BOOST_WEIGHT       300                  /* lifeline for what has none, while the culprit is protected */
 #define MAX_POOLS          (MAX_POLICIES + 1)   /* [0] is rescue, [i + 1] policy i */
@@ -268,6 +269,8 @@ void squeeze_climb(struct engine *e, struct squeeze *s, enum rung rung);
 void squeeze_share(struct engine *e, uint32_t pool);    /* the pool's share onto its quotas */
 void squeeze_flush(struct engine *e);                   /* what is to be done → actions */
 void squeeze_remember(struct engine *e, uint64_t group, enum why why, usec_t until);
+bool squeeze_stuck(const struct squeeze *s);            /* could not be released, and is tried again slowly */
+bool squeeze_holds(const struct engine *e);             /* is there any other? */
 bool squeeze_barred(const struct engine *e, uint64_t group);
 
 /* orders.c: events that are no measurements */

@@ -265,7 +265,7 @@ static bool remembers(const struct engine *e)
 {
 	uint32_t i;
 
-	if (e->n_squeezes > 0 || e->incident_since)
+	if (squeeze_holds(e) || e->incident_since)
 		return true;
 	for (i = 0; i < MAX_POOLS; i++)
 		if (e->pools[i].released_at && e->now - e->pools[i].released_at < LAW_MEMORY + e->pools[i].cooling)
@@ -323,7 +323,7 @@ static void close_incident(struct engine *e)
 		p->failures = 0;
 		p->said_limit = p->said_would = p->said_not = false;
 	}
-	(void)engine_report(e, WHY_INCIDENT_CLOSE, &r, GROUP_NONE, "");
+	(void)engine_report(e, WHY_INCIDENT_CLOSE, &r, GROUP_NONE, e->n_squeezes > 0 ? "what could not be released is tried again every 30s" : "");
 }
 
 /* A cause is said once per alarm, when two windows agree on it. */
@@ -397,7 +397,7 @@ static void judge_harm(struct engine *e, usec_t window, bool many)
 	if (e->harm.fresh && !(many && e->over_windows == 0))
 		e->harm_from = 0;
 	if (e->incident_since) {
-		if (e->level >= over / 2 || e->n_squeezes > 0)
+		if (e->level >= over / 2 || squeeze_holds(e))
 			e->incident_quiet = 0;
 		else if (e->incident_quiet == 0)
 			e->incident_quiet = e->now;

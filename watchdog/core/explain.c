@@ -210,7 +210,8 @@ static void report(const struct engine *e, const struct action *a, char *buf, si
 			(void)str_appendf(buf, size, "; %s", r->text);
 		return;
 	case WHY_INCIDENT_CLOSE:
-		(void)str_appendf(buf, size, "incident over after %s: nobody is harmed, nothing is squeezed", units_format_usec(lasting, t));
+		(void)str_appendf(buf, size, "incident over after %s: nobody is harmed, %s", units_format_usec(lasting, t),
+				  r->text[0] ? r->text : "nothing is squeezed");
 		return;
 	case WHY_TRIAGE:
 		(void)str_appendf(buf, size, "cause: %s", cause_words[(unsigned)r->cause < _CAUSE_MAX ? r->cause : CAUSE_NONE]);

@@ -173,14 +173,17 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 	case OPERATOR_RELEASE:
 		s = squeeze_find(e, o->group);
 		squeeze_remember(e, o->group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
-		if (s != NULL)
+		if (s != NULL) {
 			squeeze_release(e, s, &r);
+			s->retry_at = 0;
+		}
 		(void)engine_report(e, WHY_OPERATOR, &r, o->group, s ? "released, and left alone for 10min" : "left alone for 10min");
 		break;
 	case OPERATOR_RELEASE_ALL:
 		for (i = 0; i < e->n_squeezes; i++) {
 			squeeze_remember(e, e->squeezes[i].group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
 			squeeze_release(e, &e->squeezes[i], &r);
+			e->squeezes[i].retry_at = 0;
 		}
 		e->barred_until = e->alarm ? e->now + MEMORY_OPERATOR : 0;
 		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "everything released, and left alone for 10min");

@@ -21,6 +21,9 @@
 #include "base/str.h"
 #include "core/policy.h"
 
+#define WEIGHT_DEFAULT  100     /* of a cgroup, on the v2 scale */
+#define OWN_WEIGHT      2000    /* of the guard's unit; a quarter for the helpers' */
+
 const struct settings SETTINGS_DEFAULT = {
 	.mode = MODE_RESCUE,
 	.rescue_login = 5 * USEC_PER_SEC,
@@ -431,6 +434,25 @@ bool policy_matches(const struct policy_set *set, const struct policy *p, const 
 		named = true;
 	}
 	return named;
+}
+
+int32_t policy_own_weight(const struct policy_set *set, enum own_unit unit)
+{
+	if (set->settings.mode == MODE_OBSERVE || (unsigned)unit >= _OWN_MAX)
+		return -1;
+	return unit == OWN_GUARD ? OWN_WEIGHT : OWN_WEIGHT / 4;
+}
+
+int32_t policy_canary_weight(const struct policy_set *set)
+{
+	int32_t weight = WEIGHT_DEFAULT;
+	int i;
+
+	/* As groups.c gives lifelines: none to what is protected while young. */
+	for (i = 0; set->settings.mode != MODE_OBSERVE && i < set->n_policies; i++)
+		if (set->policies[i].kind == POLICY_PROTECT && set->policies[i].as == IMPORTANCE_LOGIN && set->policies[i].for_first == USEC_INFINITY)
+			weight = MAX(weight, set->policies[i].weight);
+	return weight;
 }
 
 const char *mode_to_string(enum mode mode)

@@ -113,6 +113,13 @@ bool glob_match(const char *pattern, const char *text);
  * for Young=; a cgroup of unknown age is not young. */
 bool policy_matches(const struct policy_set *set, const struct policy *p, const struct group_info *info, usec_t now);
 
+/* Weights that no section names, as the mode has them: of our own units (-1: none), since a
+ * guard that starves saves nobody, and of the canary, which has what sshd has, or it
+ * would feel what no login feels. */
+enum own_unit { OWN_GUARD, OWN_STEWARD, OWN_COURIER, _OWN_MAX };
+int32_t policy_own_weight(const struct policy_set *set, enum own_unit unit);
+int32_t policy_canary_weight(const struct policy_set *set);
+
 const char *mode_to_string(enum mode);
 const char *rung_to_string(enum rung);
 const char *importance_to_string(enum importance);

@@ -4,7 +4,8 @@
  *
  * A write that failed makes its rung unusable for that cgroup and the next one is
  * taken; a cgroup that is gone is forgotten; a release that failed is tried again,
- * since an original value must not stay lost. A helper that does not answer until
+ * since an original value must not stay lost: ten times each second, then, said once,
+ * every half minute for ever, which keeps neither alarm nor incident open. A helper that does not answer until
  * the deadline has failed, once again for a ranking. Answers to what is no longer in
  * flight (late, or of before a restart) change nothing.
  *
@@ -133,14 +134,19 @@ static void release_result(struct engine *e, const struct inflight *f, struct sq
 		return;                 /* a part only, or an operator's */
 	s->releasing = 0;
 	if (status == RESULT_DONE || error == ESTALE) {
+		if (squeeze_stuck(s)) {
+			struct reason r = s->reason;
+
+			r.lasting = e->now - s->since;
+			(void)engine_report(e, WHY_RECOVERED, &r, s->group, "could be released at last");
+		}
 		squeeze_drop(e, s);
 		return;
 	}
-	s->retry_at = e->now + RELEASE_GAP;
-	if (++s->tries < RELEASE_TRIES)
-		return;
-	say_failed(e, f, s, error, "; the original value is still in the undo journal, `reprieve release --all` tries again");
-	squeeze_drop(e, s);
+	s->tries = (uint8_t)MIN(s->tries + 1, RELEASE_TRIES + 1);
+	s->retry_at = e->now + (s->tries < RELEASE_TRIES ? RELEASE_GAP : RELEASE_SLOW);
+	if (s->tries == RELEASE_TRIES)
+		say_failed(e, f, s, error, "; tried again every 30s");
 }
 
 static void settle(struct engine *e, const struct inflight *f, enum result_status status, int error, const struct result *r)

@@ -37,6 +37,21 @@ struct squeeze *squeeze_find(struct engine *e, uint64_t group)
 	return NULL;
 }
 
+bool squeeze_stuck(const struct squeeze *s)
+{
+	return s->release && !s->gone && s->tries >= RELEASE_TRIES;
+}
+
+bool squeeze_holds(const struct engine *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_squeezes; i++)
+		if (!squeeze_stuck(&e->squeezes[i]))
+			return true;
+	return false;
+}
+
 bool squeeze_barred(const struct engine *e, uint64_t group)
 {
 	uint32_t i;

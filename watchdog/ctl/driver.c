@@ -15,13 +15,12 @@
 #include "base/str.h"
 #include "core/explain.h"
 #include "ctl/driver.h"
+#include "ctl/lifelines.h"
 #include "sys/log.h"
-
-#define OWN_WEIGHT      2000    /* of the guard's unit, on the v2 scale; a quarter for the helpers' */
-#define WEIGHT_DEFAULT  100
 
 static int on_tick(struct loop *l, struct loop_timer *t, void *data);
 static int on_deadline(struct loop *l, struct loop_timer *t, void *data);
+static int on_pending(struct loop *l, struct loop_timer *t, void *data);
 
 static void push_result(struct driver *d, const struct result *r)
 {
@@ -63,132 +62,6 @@ static void say(struct driver *d, const struct action *a)
 	log_write(level, NULL, "%s", line);
 }
 
-/* Set once, said once: what was changed beforehand, and on whom. */
-static void say_lifeline(struct driver *d, uint64_t group, const char *unit, int32_t before, int32_t after)
-{
-	struct action a = { .verb = VERB_LIFELINE, .group = group, .reason = { .why = WHY_LIFELINE } };
-	char name[GROUP_PATH_MAX * 2], line[WHY_TEXT_MAX];
-
-	str_format(line, sizeof(line), "lifeline: weight %d on %s, which had %d", after, str_escape(name, sizeof(name), unit), before < 0 ? WEIGHT_DEFAULT : before);
-	why_log_add(&d->why, loop_now(d->loop), 0, &a, line);
-	log_notice("%s", line);
-}
-
-static void lifeline_row(struct driver *d, uint64_t group, uint64_t asked, const char *unit, int32_t before, int32_t after, bool by_systemd, bool failed)
-{
-	struct lifeline_row *row = NULL;
-
-	for (uint32_t i = 0; i < d->facts.n_lifeline; i++)
-		if (d->facts.lifeline[i].group == group || strcmp(d->facts.lifeline[i].unit, unit) == 0)
-			row = &d->facts.lifeline[i];
-	if (after < 0) {                        /* put back: the row goes */
-		if (row != NULL && !failed)
-			*row = d->facts.lifeline[--d->facts.n_lifeline];
-		return;
-	}
-	if (row == NULL) {
-		if (d->facts.n_lifeline == LIFELINE_MAX)
-			return;
-		row = &d->facts.lifeline[d->facts.n_lifeline++];
-		*row = (struct lifeline_row){ .before = before };
-		if (!failed)
-			say_lifeline(d, group, unit, before, after);
-	}
-	row->group = group;
-	row->asked = asked;
-	str_copy(row->unit, sizeof(row->unit), unit);
-	if (before >= 0)
-		row->before = before;
-	row->after = after;
-	row->by_systemd = by_systemd;
-	row->failed = failed;
-}
-
-static int ask_lifeline(struct driver *d, uint64_t id, const char *path, int32_t weight)
-{
-	char unit[TALK_UNIT_MAX];
-	int r = talk_unit_of_path(path, unit, sizeof(unit));
-
-	if (r < 0)
-		return r;
-	talk_ask_lifeline(&d->helpers->out, id, unit, weight);
-	return helpers_ask(d->helpers, ROLE_STEWARD);
-}
-
-static void carry_lifeline(struct driver *d, const struct action *a, const struct group_info *g)
-{
-	struct result r = { .action = a->id, .status = RESULT_FAILED, .error = ENOTCONN };
-	char unit[TALK_UNIT_MAX];
-
-	if (d->systemd && g != NULL && talk_unit_of_path(g->path, unit, sizeof(unit)) == 0) {
-		bool asked = ask_lifeline(d, a->id, g->path, (int32_t)a->value) == 0;
-
-		/* Without a steward the row waits for one: on_hello() asks for all rows. */
-		lifeline_row(d, a->group, a->id, g->path, g->weight, (int32_t)a->value, true, !asked);
-		if (asked)
-			return;
-		r = (struct result){ .action = a->id, .status = RESULT_DONE, .value = a->value };
-	} else if (d->act != NULL) {
-		int32_t before = g ? g->weight : -1;
-
-		act_carry_out(d->act, a, NULL, g, &r);
-		lifeline_row(d, a->group, a->id, g ? g->path : "", before, (int32_t)a->value, false, r.status != RESULT_DONE);
-	}
-	push_result(d, &r);
-}
-
-/* Our own three units, while we may act: a guard that starves saves nobody. */
-static void own_lifelines(struct driver *d)
-{
-	static const struct { const char *path; int32_t weight; } own[] = {
-		{ "/system.slice/reprieve.service", OWN_WEIGHT },
-		{ "/system.slice/reprieve-steward.service", OWN_WEIGHT / 4 },
-		{ "/system.slice/reprieve-courier.service", OWN_WEIGHT / 4 },
-	};
-	bool want = d->set->settings.mode != MODE_OBSERVE;
-
-	for (size_t i = 0; d->service && i < ELEMENTSOF(own); i++) {
-		bool asked = false, have = false;
-
-		for (uint32_t k = 0; k < d->facts.n_lifeline; k++)
-			have = have || strcmp(d->facts.lifeline[k].unit, own[i].path) == 0;
-		if (want == have)
-			continue;
-		if (helpers_have(d->helpers, ROLE_STEWARD))
-			asked = ask_lifeline(d, HELPERS_OWN_ID | ++d->own_id, own[i].path, want ? own[i].weight : -1) == 0;
-		lifeline_row(d, GROUP_NONE - 1 - i, HELPERS_OWN_ID | d->own_id, own[i].path, WEIGHT_DEFAULT, want ? own[i].weight : -1, true, want && !asked);
-	}
-}
-
-/* A steward puts all back when it starts: what holds is asked for again. */
-static void lifelines_again(struct driver *d)
-{
-	for (uint32_t i = 0; i < d->facts.n_lifeline; i++) {
-		struct lifeline_row *row = &d->facts.lifeline[i];
-
-		if (!row->by_systemd)
-			continue;
-		row->asked = HELPERS_OWN_ID | ++d->own_id;
-		row->failed = ask_lifeline(d, row->asked, row->unit, row->after) < 0;
-	}
-	own_lifelines(d);
-}
-
-static void lifeline_gone(struct driver *d, uint64_t group)
-{
-	for (uint32_t i = 0; i < d->facts.n_lifeline; i++) {
-		struct lifeline_row *row = &d->facts.lifeline[i];
-
-		if (row->group != group)
-			continue;
-		/* A scope never comes back: the steward need not keep it in mind. */
-		if (row->by_systemd && str_ends(row->unit, ".scope") && helpers_have(d->helpers, ROLE_STEWARD))
-			(void)ask_lifeline(d, HELPERS_OWN_ID | ++d->own_id, row->unit, -1);
-		*row = d->facts.lifeline[--d->facts.n_lifeline];
-		return;
-	}
-}
-
 static void carry_rank(struct driver *d, const struct action *a, const struct group_info *g)
 {
 	struct result r = { .action = a->id, .status = RESULT_FAILED, .error = ENOTCONN };
@@ -227,6 +100,27 @@ static void carry_check(struct driver *d, const struct action *a)
 	push_result(d, &r);
 }
 
+static void say_failed_write(struct driver *d, const struct result *r)
+{
+	if (r->status != RESULT_DONE && d->act != NULL && act_message(d->act)[0] != '\0')
+		log_write(r->error == ESTALE ? LOG_DEBUG : LOG_WARNING, NULL, "%s", act_message(d->act));
+}
+
+/* What act had begun and was not done with. */
+static int on_pending(struct loop *l, struct loop_timer *t, void *data)
+{
+	struct driver *d = data;
+	struct event e = { .type = EVENT_RESULT };
+
+	while (act_poll(d->act, &e.result)) {
+		say_failed_write(d, &e.result);
+		driver_event(d, &e);
+	}
+	if (act_pending(d->act) > 0)
+		loop_set_timer(l, t, loop_now(l) + ACT_POLL, on_pending, d);
+	return 0;
+}
+
 static void carry(struct driver *d, const struct action *a)
 {
 	const struct group_info *g = engine_group(d->engine, a->group);
@@ -246,7 +140,8 @@ static void carry(struct driver *d, const struct action *a)
 		push_result(d, &r);
 		return;
 	case VERB_LIFELINE:
-		carry_lifeline(d, a, g);
+		if (lifelines_carry(d, a, g, &r))
+			push_result(d, &r);
 		return;
 	case VERB_RANK:
 		carry_rank(d, a, g);
@@ -257,10 +152,11 @@ static void carry(struct driver *d, const struct action *a)
 	default:
 		if (d->act == NULL)
 			r = (struct result){ .action = a->id, .status = RESULT_FAILED, .error = EROFS };
-		else
-			act_carry_out(d->act, a, &d->actions.tasks[a->task_first], g, &r);
-		if (r.status != RESULT_DONE && d->act != NULL && act_message(d->act)[0] != '\0')
-			log_write(r.error == ESTALE ? LOG_DEBUG : LOG_WARNING, NULL, "%s", act_message(d->act));
+		else if (!act_carry_out(d->act, a, &d->actions.tasks[a->task_first], g, &r)) {
+			loop_set_timer(d->loop, &d->pending, loop_now(d->loop) + ACT_POLL, on_pending, d);
+			return;
+		}
+		say_failed_write(d, &r);
 		push_result(d, &r);
 	}
 }
@@ -428,7 +324,7 @@ void driver_on_gone(uint64_t id, void *data)
 
 	d->groups_changed = true;
 	driver_event(d, &e);
-	lifeline_gone(d, id);
+	lifelines_gone(d, id);
 }
 
 static void look_for_drift(struct driver *d)
@@ -551,9 +447,7 @@ static void on_answer(const struct talk_answer *a, struct wire *w, void *data)
 
 		if (a->status == 0 && talk_get_lifelined(w, &l) == 0)
 			e.result.value = l.after;
-		for (uint32_t i = 0; i < d->facts.n_lifeline; i++)
-			if (d->facts.lifeline[i].by_systemd && d->facts.lifeline[i].asked == a->id)
-				d->facts.lifeline[i].failed = a->status < 0;
+		lifelines_answered(d, a->id, a->status < 0);
 		break;
 	}
 	case PROTOCOL_CHECK: {
@@ -584,7 +478,7 @@ int driver_init(struct driver *d, const struct driver_config *c)
 	if (engine == NULL)
 		return -ENOMEM;
 	*d = (struct driver){ .loop = c->loop, .engine = engine, .act = c->act, .helpers = c->helpers, .recorder = c->recorder, .set = c->set,
-			      .systemd = c->systemd, .service = c->service, .tick = LOOP_TIMER_INIT, .deadline = LOOP_TIMER_INIT };
+			      .systemd = c->systemd, .service = c->service, .tick = LOOP_TIMER_INIT, .deadline = LOOP_TIMER_INIT, .pending = LOOP_TIMER_INIT };
 	engine_init(engine, c->set, c->seed);
 	return 0;
 }
@@ -603,7 +497,7 @@ void driver_policies(struct driver *d, const struct policy_set *set)
 	d->set = set;
 	d->facts.n_policies = set->n_policies;
 	driver_event(d, &e);
-	own_lifelines(d);
+	lifelines_own(d);
 	if (d->sampler != NULL) {
 		/* Before the first tick it may still be on its way. */
 		tell_names(d, d->ticks == 0 || helpers_have(d->helpers, ROLE_STEWARD) ? NAMES_AWAITED : NAMES_FAILED);
@@ -616,6 +510,7 @@ void driver_deinit(struct driver *d)
 {
 	loop_cancel_timer(d->loop, &d->tick);
 	loop_cancel_timer(d->loop, &d->deadline);
+	loop_cancel_timer(d->loop, &d->pending);
 	free(d->engine);
 	d->engine = NULL;
 }

@@ -36,7 +36,7 @@ struct driver {
 	bool glance;                            /* the next calm tick comes early */
 	usec_t last_tick, last_sweep, last_drift;
 	uint64_t ticks;
-	struct loop_timer tick, deadline;
+	struct loop_timer tick, deadline, pending;
 
 	uint64_t own_id;                        /* of asks that are not the engine's */
 	uint64_t sweep_id;                      /* of the latest look for processes by name */

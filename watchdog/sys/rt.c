@@ -14,6 +14,12 @@
  * and the handler makes us an ordinary task. sched_setscheduler is safe there.
  * RESET_ON_FORK keeps children ordinary.
  *
+ * A guard started in mid-runaway competes from its first instruction, so rt_begin()
+ * takes what changes nothing outside of the process at once; the budget has to be
+ * written down first and comes with rt_raise(). A budget is made for ticks: what a
+ * start takes in one go (policies, the probe's verification) would be throttled in it
+ * for seconds, so in a cgroup with a small one the start is ordinary, at nice -20.
+ *
  * MCL_ONFAULT locks what is touched, not what is mapped; the stack is touched here
  * so that a deep call in an emergency does not fault. */
 #include "sys/rt.h"
@@ -29,6 +35,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -38,6 +45,7 @@
 
 #define RT_LEVELS_MAX 16        /* depth of cgroup that gets a budget; beyond: none does */
 #define STACK_TOUCH   (256 * 1024)
+#define START_RUNTIME_US 500000 /* per second: from that budget on a start is not throttled much */
 
 static volatile sig_atomic_t g_fell_back;
 
@@ -195,14 +203,49 @@ static void touch_stack(void)
 		page[i] = 0;
 }
 
-static void raise_scheduling(int rundir, struct rt_report *ret)
+/* RESET_ON_FORK here too: children shall not have the nice value. */
+static bool set_nice(void)
 {
-	struct rlimit limit = { .rlim_cur = RT_BUDGET, .rlim_max = RLIM_INFINITY };
+	struct sched_param p = { 0 };
+
+	(void)sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &p);
+	return setpriority(PRIO_PROCESS, 0, -20) == 0;
+}
+
+/* At most so much CPU time in one go as a real-time task. A sleep begins the count anew. */
+static void limit_turn(usec_t most)
+{
+	struct rlimit limit = { .rlim_cur = most, .rlim_max = RLIM_INFINITY };
 	struct sigaction sa = { .sa_handler = on_budget, .sa_flags = SA_RESTART };
-	int r, b = 0;
+	struct timespec moment = { .tv_nsec = 50000 };
 
 	(void)sigaction(SIGXCPU, &sa, NULL);
+	(void)nanosleep(&moment, NULL);
 	(void)setrlimit(RLIMIT_RTTIME, &limit);
+}
+
+static bool has_small_budget(void)
+{
+	char dir[1024], path[1024 + 32];
+	size_t mount = 0;
+	int64_t now;
+
+	return own_v1_dir(dir, sizeof(dir), &mount) == 0 && str_format(path, sizeof(path), "%s/cpu.rt_runtime_us", dir) &&
+	       root_read_i64(AT_FDCWD, path, &now) == 0 && now >= 0 && now < START_RUNTIME_US;
+}
+
+void rt_begin(void)
+{
+	limit_turn(RT_START_BUDGET);
+	if (has_small_budget() || set_fifo() < 0)
+		(void)set_nice();
+}
+
+static void raise_scheduling(int rundir, struct rt_report *ret)
+{
+	int r, b = 0;
+
+	limit_turn(RT_BUDGET);
 	r = set_fifo();
 	ret->scheduling = RT_FIFO;
 	if (r == 0)
@@ -216,7 +259,7 @@ static void raise_scheduling(int rundir, struct rt_report *ret)
 		if (b == 0)
 			(void)rt_restore(rundir);
 	}
-	ret->scheduling = setpriority(PRIO_PROCESS, 0, -20) == 0 ? RT_NICE : RT_NONE;
+	ret->scheduling = set_nice() ? RT_NICE : RT_NONE;
 	(void)str_format(ret->scheduling_text, RT_TEXT_MAX, "no real-time scheduling (%s): %s", strerror(-r),
 			 geteuid() != 0 || r != -EPERM ? "start it as root, with CAP_SYS_NICE and without RestrictRealtime="
 			 : "RT_GROUP_SCHED gives our cgroup no cpu.rt_runtime_us; run it in the root cpu cgroup");

@@ -13,6 +13,7 @@
 #define RT_FILE       "rt-budget"
 #define RT_RUNTIME_US 50000             /* per cpu.rt_period_us (1 s): 5 % of a CPU */
 #define RT_BUDGET     (200 * USEC_PER_MSEC)     /* CPU time in one go; beyond: falls back to SCHED_OTHER by itself */
+#define RT_START_BUDGET USEC_PER_SEC    /* the same while starting */
 #define RT_TEXT_MAX   200
 
 enum rt_class {
@@ -29,7 +30,11 @@ struct rt_report {
 	                                /* why not, and the remedy; "" where had */
 };
 
-/* rundir: a directory fd for RT_FILE, or -1 to leave budgets alone. */
+/* First of all, before there is a run directory: real-time where that needs no budget,
+ * else nice -20. Children are ordinary. Changes nothing outside of the process. */
+void rt_begin(void);
+
+/* Last, since it locks what there is by then. rundir: a directory fd for RT_FILE, or -1 to leave budgets alone. */
 void rt_raise(int rundir, struct rt_report *ret);
 int  rt_restore(int rundir);            /* 0 also where there is nothing to do */
 
