@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@
 #include "sys/root.h"
 #include "sys/wire.h"
 
+#define NICE_AT_WORK  (-5)
 #define JOBS_MAX      8                         /* rankings side by side; beyond: -EBUSY */
 #define SPACING       (1 * USEC_PER_SEC)        /* between two rankings of one cgroup; sooner: waits */
 #define SPACED_MAX    32                        /* cgroups remembered for that */
@@ -389,6 +391,9 @@ static int take_guard(int fd)
 	if (r < 0)
 		return r;
 	loop_cancel_timer(&g.loop, &g.grace);
+	/* The unit's nice value is for the start in mid-overload. */
+	if (getpriority(PRIO_PROCESS, 0) < NICE_AT_WORK)
+		(void)setpriority(PRIO_PROCESS, 0, NICE_AT_WORK);
 	talk_put_hello(&g.out, ROLE_STEWARD, getpid(),
 		       access("/run/systemd/system", F_OK) < 0 ? "lifeline weights through systemd (it is not PID 1)" : "");
 	reply();

@@ -89,7 +89,7 @@ static const struct suspect *find_realtime(const struct harm *h, const struct sn
 	uint32_t i;
 
 	for (i = 0; i < h->n_suspects; i++)
-		if ((uint64_t)h->suspects[i].rt_run_us * PERMYRIAD_FULL >= MAX(s->window, 1) * TRIAGE_RT_PART)
+		if (h->suspects[i].no_unit != UNIT_SELF && (uint64_t)h->suspects[i].rt_run_us * PERMYRIAD_FULL >= MAX(s->window, 1) * TRIAGE_RT_PART)
 			return &h->suspects[i];
 	return NULL;
 }

@@ -472,7 +472,13 @@ CUTS = ("cpu.weight", "cpu.max", "pids.max", "cgroup.freeze")
 
 def cuts(paths):
     """knobs() of these cgroups, as far as the guard cuts: cheap enough to be asked often."""
-    return {p[len(CGROUP):]: {k: read(f"{p}/{k}") for k in CUTS if os.path.exists(f"{p}/{k}")} for p in paths}
+    out = {}
+    for p in paths:
+        values = out[p[len(CGROUP):]] = {}
+        for k in CUTS:
+            with contextlib.suppress(OSError):       # a file goes while it is read where a controller is switched off
+                values[k] = read(f"{p}/{k}")
+    return out
 
 
 def knobs(only=None):
