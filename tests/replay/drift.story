@@ -1,6 +1,6 @@
 [   1.250] alarm: cpu pressure 100% > 10%
-[   1.350] incident: cpu wait of postgresql.service 88.12% > 66% for 350ms (everything-else): a runaway; to blame: docker-ec039746d48900000000000000000000000000000000000000000 5%, docker-a6ab79c3de2900000000000000000000000000000000000000000 5%, docker-75979bae498e00000000000000000000000000000000000000000 5%
-[   1.350] cpu wait of postgresql.service 88.12% > 66% for 350ms (everything-else) -> quota, together 25% of the machine on 20 cgroups under /system.slice; next: docker-a6ab79c3de2900000000000000000000000000000000000000000 5%, docker-75979bae498e00000000000000000000000000000000000000000 5%
+[   1.350] incident: cpu wait of postgresql.service 88.12% > 65.62% for 350ms (everything-else): a runaway; to blame: docker-ec039746d48900000000000000000000000000000000000000000 5%, docker-a6ab79c3de2900000000000000000000000000000000000000000 5%, docker-75979bae498e00000000000000000000000000000000000000000 5%
+[   1.350] cpu wait of postgresql.service 88.12% > 65.62% for 350ms (everything-else) -> quota, together 25% of the machine on 20 cgroups under /system.slice; next: docker-a6ab79c3de2900000000000000000000000000000000000000000 5%, docker-75979bae498e00000000000000000000000000000000000000000 5%
 [   5.000] somebody rewrote our value; written again, at most once a second and five times on docker-ec039746d48900000000000000000000000000000000000000000 after 3650ms (everything-else)
 [   6.950] giving back in steps on 20 cgroups under /system.slice (everything-else)
 [  10.000] somebody keeps rewriting our value; given in, left alone for 10min on docker-ec039746d48900000000000000000000000000000000000000000 after 8650ms (everything-else)

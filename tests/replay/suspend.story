@@ -1,5 +1,5 @@
 [   1.250] alarm: cpu pressure 100% > 10%
-[   1.350] incident: cpu wait of postgresql.service 88.42% > 66% for 350ms (everything-else): a runaway; to blame: docker-30e0ef79d5c600000000000000000000000000000000000000000 5%, docker-f384d301071000000000000000000000000000000000000000000 5%, docker-01841ce3c96e00000000000000000000000000000000000000000 5%
-[   1.350] cpu wait of postgresql.service 88.42% > 66% for 350ms (everything-else) -> quota, together 25% of the machine on 20 cgroups under /system.slice; next: docker-f384d301071000000000000000000000000000000000000000000 5%, docker-01841ce3c96e00000000000000000000000000000000000000000 5%
+[   1.350] incident: cpu wait of postgresql.service 88.42% > 65.62% for 350ms (everything-else): a runaway; to blame: docker-30e0ef79d5c600000000000000000000000000000000000000000 5%, docker-f384d301071000000000000000000000000000000000000000000 5%, docker-01841ce3c96e00000000000000000000000000000000000000000 5%
+[   1.350] cpu wait of postgresql.service 88.42% > 65.62% for 350ms (everything-else) -> quota, together 25% of the machine on 20 cgroups under /system.slice; next: docker-f384d301071000000000000000000000000000000000000000000 5%, docker-01841ce3c96e00000000000000000000000000000000000000000 5%
 [3605.000] released: AtMost= is over on 20 cgroups under /system.slice (everything-else)
 95 events over 3605.0 s: the same 49 actions

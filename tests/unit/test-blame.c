@@ -293,15 +293,15 @@ static void blame_lasts_a_second(void **state)
 	assert_in_range(blame(11), 9000, 10000);
 }
 
-/* Half by others, half by its own: as bad as all by one. Of a service only if a crowd waits in it. */
+/* Half by others, half by its own: as bad as all by one. A crowd, not a login's few tasks. */
 static void own_and_foreign_add_up(void **state)
 {
-	world_sample(w, 3, 20000, 40000, 20000, 40000);
-	world_sample(w, 10, 25000, 5000, 20000, 5000);
+	world_sample(w, 3, 45000, 900000, 45000, 900000);
+	world_sample(w, 10, 45000, 5000, 45000, 5000);
 	compute();
-	assert_in_range(victim(3)->foreign, 3000, 4000);
-	assert_in_range(victim(3)->self, 2500, 3500);
-	assert_in_range(MAX(victim(3)->level, victim(3)->self_level), 6500, 6800);
+	assert_in_range(victim(3)->foreign, 4500, 5000);
+	assert_in_range(victim(3)->self, 4500, 5000);
+	assert_in_range(MAX(victim(3)->level, victim(3)->self_level), 9400, 9600);
 
 	memset(answers, ANSWER_BAD, sizeof(answers));
 	world_begin(w, 100 * MS, 9000);

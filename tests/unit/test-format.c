@@ -169,7 +169,7 @@ static void the_shipped_set_is_mild(void **state)
 	for (i = 0; i < set.n_policies; i++)
 		if (set.policies[i].kind == POLICY_THROTTLE) {
 			assert_true(set.policies[i].most <= RUNG_TASKS);
-			assert_true(set.policies[i].wait >= 6600);
+			assert_true(set.policies[i].wait >= 7500);
 			assert_true(set.policies[i].min_share >= 2500);
 		}
 	assert_int_equal(set.settings.mode, MODE_RESCUE);
@@ -265,7 +265,7 @@ static void cat_tells_where_from(void **state)
 		"Units=u                                  # 30-t.policy:4\n"
 		"Cgroups=/a /b                            # 30-t.policy:3\n"
 		"Cgroups=/c                               # ours.conf:3\n"
-		"When=wait > 66% for 100ms                # default\n"
+		"When=wait > 75% for 100ms                # default\n"
 		"MinShare=5%                              # ours.conf:2\n"
 		"AtMost=30min                             # default\n"
 		"Ladder=tasks                             # default\n"

@@ -202,7 +202,7 @@ static void lists_append_and_clear(void **state)
 	assert_string_equal(load("[Throttle t]\nUnits=a\nMinShare=10%\nMinShare=\nWhen=wait > 5% for 1s\nWhen=\nLadder=kill\nLadder=\n"
 				 "[Relief]\nMode=enforce\nMode=\nLifeline=no\nLifeline=\n"), "");
 	assert_int_equal(set.policies[0].min_share, 2500);
-	assert_int_equal(set.policies[0].wait, 6600);
+	assert_int_equal(set.policies[0].wait, 7500);
 	assert_int_equal(set.policies[0].wait_for, 100000);
 	assert_int_equal(set.policies[0].most, RUNG_TASKS);
 	assert_int_equal(set.settings.mode, MODE_RESCUE);

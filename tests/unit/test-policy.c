@@ -205,7 +205,7 @@ static void defaults(void **state)
 
 	add(MATCH_CGROUPS, "*");
 	assert_string_equal(verdict(), "");
-	assert_int_equal(p->wait, 6600);
+	assert_int_equal(p->wait, 7500);
 	assert_int_equal(p->wait_for, 100000);
 	assert_int_equal(p->min_share, 2500);
 	assert_int_equal(p->at_most, 30 * USEC_PER_MIN);

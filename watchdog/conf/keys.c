@@ -410,7 +410,7 @@ const struct key KEYS[] = {
 	MATCHES(THROTTLE),
 	ROW_TO(THROTTLE, "When", WHEN, struct policy, wait, wait_for, 100, 9900,
 	    "Of the CPU time that protected tasks wanted, the part they waited for others: wait > 20% for 300ms. "
-	    "50% is one equal neighbour, 66% (the default, for 100ms) three times slower, 98% as good as dead."),
+	    "50% is one equal neighbour, 75% (the default, for 100ms) four times slower, 98% as good as dead."),
 	ROW(THROTTLE, "MinShare", SHARE, struct policy, min_share, 100, 9000,
 	    "Of the machine, what all that this policy squeezes keep together. 25% if unset."),
 	ROW(THROTTLE, "AtMost", TIME, struct policy, at_most, 5 * S, 24 * USEC_PER_HOUR,

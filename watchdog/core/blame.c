@@ -314,9 +314,10 @@ static void judge_group(struct harm *h, const struct snapshot *s, struct groups 
 		v.level = v.strain = v.eased = 0;
 	if (v.self > 0 && v.selfish) {
 		/* Half by others and half by itself is as bad as all by one: the larger part stands for
-		 * both. Of a service at its peak that is only true if a crowd waits in it. */
+		 * both, if a crowd waits in it. The few tasks of a login wait for each other, and those
+		 * of a service at its peak do. */
 		bool crowd = r->waited >= BLAME_CROWD * (uint64_t)MAX(s->machine.ncpu, 1) * r->wall;
-		permyriad_t both = v.as != IMPORTANCE_LOGIN && !crowd ? 0 : actionable(agreed(scaled(whole, r->waited, full), psi_whole < 0 ? -1 : scaled(psi_whole, r->some, full), third),
+		permyriad_t both = !crowd ? 0 : actionable(agreed(scaled(whole, r->waited, full), psi_whole < 0 ? -1 : scaled(psi_whole, r->some, full), third),
 					      r->waited, full);
 
 		v.strain = MAX(v.strain, scaled(v.self, own, full));

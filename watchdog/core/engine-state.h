@@ -38,6 +38,7 @@
 #define NAMES_WAIT         (2 * USEC_PER_SEC)   /* the first squeeze waits so long for the steward's first look, no longer */
 #define BOOST_WEIGHT       300                  /* lifeline for what has none, while the culprit is protected */
 #define MAX_POOLS          (MAX_POLICIES + 1)   /* [0] is rescue, [i + 1] policy i */
+#define CROWD_PART         7                    /* eighths of When= that are harm enough in a crowd */
 #define UNSEEN_FOR         (2 * USEC_PER_SEC)   /* most of the crowd has not run yet: so long it is waited for ... */
 #define UNSEEN_PART        3                    /* ... where the culprits are less than a third of who is runnable */
 #define SIBLINGS_FOR       (5 * USEC_PER_SEC)   /* after the first cut: late ones of a pattern join it */

@@ -64,6 +64,12 @@ bool engine_may_act(const struct engine *e) { return e->set.settings.mode != MOD
 uint32_t engine_first_pool(const struct engine *e) { return e->set.settings.mode == MODE_RESCUE ? 0 : 1; }
 uint32_t engine_end_pool(const struct engine *e) { return e->set.settings.mode == MODE_RESCUE ? 1 : e->set.n_policies + 1u; }
 
+/* Normal work makes others wait, too; dozens of siblings or a fork storm are none. */
+static permyriad_t in_a_crowd(const struct engine *e, permyriad_t wait)
+{
+	return e->crowd ? wait * CROWD_PART / 8 : wait;
+}
+
 struct params engine_params(const struct engine *e, uint32_t pool)
 {
 	const struct settings *s = &e->set.settings;
@@ -77,7 +83,7 @@ struct params engine_params(const struct engine *e, uint32_t pool)
 		};
 	p = &e->set.policies[pool - 1];
 	return (struct params) {
-		.policy = (int16_t)(pool - 1), .wait = p->wait, .wait_for = p->wait_for, .min_share = p->min_share,
+		.policy = (int16_t)(pool - 1), .wait = in_a_crowd(e, p->wait), .wait_for = p->wait_for, .min_share = p->min_share,
 		.at_most = p->at_most, .most = p->most, .useful = p->useful,
 	};
 }
@@ -152,7 +158,7 @@ void engine_reason(struct engine *e, struct reason *r, enum why why, uint32_t po
 		}
 	if (v != NULL) {
 		r->victim = v->id;
-		r->measured = v->self_level > v->level ? v->self : v->foreign;
+		r->measured = MAX(v->self_level > v->level ? v->self : v->foreign, MAX(v->level, v->self_level));
 	}
 	if (pool == 0 && e->pools[0].limit > 0) {
 		r->measured = e->pools[0].level;
@@ -288,7 +294,7 @@ static permyriad_t lowest_wait(const struct engine *e)
 {
 	uint32_t pool = keenest_pool(e);
 
-	return pool == 0 ? 5000 : e->set.policies[pool - 1].wait;
+	return in_a_crowd(e, pool == 0 ? 5000 : e->set.policies[pool - 1].wait);
 }
 
 void engine_open_incident(struct engine *e, uint32_t pool)
@@ -389,11 +395,11 @@ static void judge_harm(struct engine *e, usec_t window, bool many)
 	} else if (e->harm.fresh) {
 		if (e->over_windows++ == 0) {
 			e->over_since = e->harm_from ? e->harm_from : e->now - MIN(window, e->now);
-			e->over_windows += e->harm_from != 0;
+			e->over_windows += e->harm_from != 0 && many;
 		}
 	}
-	/* The alarm's own evidence counts for the first look; where many tasks are runnable, of
-	 * which only some ran meanwhile, for the first looks. */
+	/* The alarm's own evidence is a window, too, where many tasks are runnable; of those only
+	 * some ran meanwhile, so it counts until somebody is found to suffer. */
 	if (e->harm.fresh && !(many && e->over_windows == 0))
 		e->harm_from = 0;
 	if (e->incident_since) {

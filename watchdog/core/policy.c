@@ -58,7 +58,7 @@ void policy_defaults(struct policy *p)
 		break;
 	case POLICY_THROTTLE:
 		if (p->wait < 0)
-			p->wait = 6600;         /* protected tasks run three times slower */
+			p->wait = 7500;         /* protected tasks run four times slower */
 		if (p->wait_for == USEC_INFINITY)
 			p->wait_for = 100 * USEC_PER_MSEC;
 		if (p->min_share < 0)
