@@ -120,7 +120,7 @@ static void dozens_of_siblings(void **state)
 	assert_int_equal(w->whys[WHY_HARM], 1);
 	assert_in_range(w->count[VERB_QUOTA], 30, 40);
 	assert_int_equal(w->count[VERB_WEIGHT], 0);
-	assert_said(w, "incident: cpu wait of ssh.service 86.17% > 75% for");
+	assert_said(w, "incident: cpu wait of ssh.service 86.17% > 65.62% for");
 	assert_said(w, "(50-test/everything-else) -> quota, together 25% of the machine on ");
 	assert_said(w, " cgroups under /system.slice; next: ");
 	run(w, 40, 3);
