@@ -79,7 +79,7 @@ $B/tools/%: tests/tools/%.c $(LIB)
 $B/fuzzlib/libreprieve.a: FORCE
 	$(Q)$(MAKE) --no-print-directory B=$B/fuzzlib CC=$(CLANG) WERROR= \
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" lib
-$B/fuzz/%: tests/fuzz/%.c $B/fuzzlib/libreprieve.a
+$B/fuzz/%: tests/fuzz/%.c tests/fuzz/stage.h $B/fuzzlib/libreprieve.a
 	$(call say,FUZZ,$@)mkdir -p $(@D) && $(CLANG) -std=gnu11 -D_GNU_SOURCE -Iwatchdog -I. -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-o $@ $< $B/fuzzlib/libreprieve.a $(LIBS)
 

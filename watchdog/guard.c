@@ -57,6 +57,7 @@ static struct guard {
 	struct guard_settings settings;
 	struct loop_timer watchdog, probe_rt;
 	int rundir_fd;
+	bool fell_back;                 /* from real-time, and not back yet */
 } guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT, .probe_rt = LOOP_TIMER_INIT };
 
 static void say(void *data, const char *line)
@@ -122,20 +123,25 @@ static int on_watchdog(struct loop *l, struct loop_timer *t, void *data)
 
 	if (loop_now(l) < g->driver.last_tick + every || g->driver.ticks == 0)
 		(void)notify_send("WATCHDOG=1");
-	loop_set_timer(l, t, loop_now(l) + every / 2, on_watchdog, g);
+	loop_set_timer_lazy(l, t, loop_now(l) + every / 2, every / 4, on_watchdog, g);
 	return 0;
 }
 
-/* A tick that took too much real-time budget fell back; ask for it again, gently. */
+/* A tick that took too much real-time budget fell back; ask for it again, gently. What
+ * is seldom to be done waits for a tick to wake us: every wake-up of its own would be a
+ * seventh of what calm costs. */
 static int on_rt(struct loop *l, struct loop_timer *t, void *data)
 {
+	struct guard *g = data;
+	usec_t next = USEC_PER_SEC;
+
 	if (rt_fell_back()) {
 		log_warning("the guard used up its real-time budget in one go and is an ordinary task for 10 s");
-		loop_set_timer(l, t, loop_now(l) + 10 * USEC_PER_SEC, on_rt, data);
-		return 0;
-	}
-	(void)rt_again();
-	loop_set_timer(l, t, loop_now(l) + USEC_PER_SEC, on_rt, data);
+		g->fell_back = true;
+		next = 10 * USEC_PER_SEC;
+	} else if (g->fell_back)
+		g->fell_back = rt_again() < 0;
+	loop_set_timer_lazy(l, t, loop_now(l) + next, USEC_PER_SEC, on_rt, g);
 	return 0;
 }
 
@@ -257,7 +263,7 @@ static void raise_ourselves(struct guard *g)
 	facts_set(f, "locked memory", r.locked, r.locked_text, "");
 	facts_set(f, "oom score", r.oom, r.oom_text, "");
 	if (r.scheduling == RT_FIFO || r.scheduling == RT_FIFO_BUDGET)
-		loop_set_timer(&g->loop, &g->probe_rt, loop_now(&g->loop) + USEC_PER_SEC, on_rt, g);
+		loop_set_timer_lazy(&g->loop, &g->probe_rt, loop_now(&g->loop) + USEC_PER_SEC, USEC_PER_SEC, on_rt, g);
 }
 
 static int wire_up(struct guard *g)

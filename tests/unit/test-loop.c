@@ -167,11 +167,71 @@ static void clock_agrees(void **state)
 	assert_true(loop_now(&l) >= at);
 }
 
+/* One that can wait comes with the next wake-up, and by itself only at its slack's end. */
+static void lazy_waits_for_company(void **state)
+{
+	usec_t now = loop_clock();
+
+	loop_set_timer_lazy(&l, &t1, now + 2000, 10 * USEC_PER_SEC, note, (void *)1);
+	loop_set_timer(&l, &t2, now + 20000, note, (void *)2);
+	while (calls < 2)
+		assert_int_equal(loop_turn(&l, 1000), 0);
+	assert_int_equal(order[0], 1);          /* in the order of their times all the same */
+	assert_int_equal(order[1], 2);
+	assert_true(loop_now(&l) >= now + 20000);
+	assert_true(loop_now(&l) < now + 5 * USEC_PER_SEC);
+
+	now = loop_clock();
+	loop_set_timer_lazy(&l, &t1, now + 2000, 20000, note, (void *)3);
+	while (calls < 3)
+		assert_int_equal(loop_turn(&l, 1000), 0);
+	assert_true(loop_now(&l) >= now + 22000);
+
+	/* Armed plainly again it has no slack left over; far away, no slack overflows. */
+	now = loop_clock();
+	loop_set_timer(&l, &t1, now + 2000, note, (void *)4);
+	loop_set_timer_lazy(&l, &t2, USEC_INFINITY - 1, 2, note, (void *)5);
+	while (calls < 4)
+		assert_int_equal(loop_turn(&l, 5000), 0);
+	assert_true(loop_now(&l) < now + 4 * USEC_PER_SEC);
+	assert_int_equal(loop_turn(&l, 5), 0);
+	assert_int_equal(calls, 4);
+	loop_cancel_timer(&l, &t2);
+}
+
+/* Beyond a second the timerfd waits; nearer than that, epoll. Both are on time, and one
+ * that is left armed for a timer that was cancelled fires nothing. */
+static void near_and_far(void **state)
+{
+	usec_t now = loop_clock();
+
+	loop_set_timer(&l, &t1, now + 1100000, note, (void *)1);
+	assert_int_equal(loop_turn(&l, 0), 0);
+	assert_true(l.armed == now + 1100000);
+	loop_set_timer(&l, &t2, now + 50000, note, (void *)2);
+	while (calls < 1)
+		assert_int_equal(loop_turn(&l, -1), 0);
+	assert_int_equal(order[0], 2);
+	assert_true(loop_now(&l) >= now + 50000 && loop_now(&l) < now + 1000000);
+	while (calls < 2)
+		assert_int_equal(loop_turn(&l, -1), 0);
+	assert_true(loop_now(&l) >= now + 1100000);
+
+	now = loop_clock();
+	loop_set_timer(&l, &t1, now + 1010000, note, (void *)3);
+	assert_int_equal(loop_turn(&l, 0), 0);
+	loop_cancel_timer(&l, &t1);
+	while (loop_clock() < now + 1020000)
+		assert_int_equal(loop_turn(&l, 50), 0);
+	assert_int_equal(calls, 2);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(removed_in_the_batch), T(timers_in_order), T(late_timer_is_fair), T(signals_and_exit), T(an_error_ends_it), T(clock_agrees),
+		T(lazy_waits_for_company), T(near_and_far),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

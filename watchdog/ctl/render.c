@@ -164,10 +164,8 @@ void render_why(FILE *out, struct json_object *why, bool colour)
 
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *l = json_object_array_get_idx(a, i);
-		char line[1024];
 
-		fprintf(out, "%s%s%s %s\n", colour ? "\033[2m" : "", text(l, "time"), colour ? "\033[0m" : "",
-			str_escape(line, sizeof(line), json_object_get_string(get(l, "text"))));
+		fprintf(out, "%s%s%s %s\n", colour ? "\033[2m" : "", text(l, "time"), colour ? "\033[0m" : "", text(l, "text"));
 	}
 	if (n == 0)
 		fputs("nothing was decided since the guard started\n", out);

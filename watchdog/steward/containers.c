@@ -6,30 +6,24 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/macro.h"
 #include "base/str.h"
 #include "sys/root.h"
 
 #define JSON_DEPTH_MAX 32
 
-static int read_json(int root, const char *path, struct json_object **ret)
+static int parse(const char *text, size_t n, struct json_object **ret)
 {
-	_cleanup_(cleanup_free) char *text = malloc(CONTAINERS_FILE_MAX + 1);
-	struct json_tokener *t;
-	ssize_t n;
+	struct json_tokener *t = json_tokener_new_ex(JSON_DEPTH_MAX);
 
-	if (text == NULL)
-		return -ENOMEM;
-	n = root_read_file(root, path, text, CONTAINERS_FILE_MAX + 1);
-	if (n < 0)
-		return (int)n;
-	t = json_tokener_new_ex(JSON_DEPTH_MAX);
 	if (t == NULL)
 		return -ENOMEM;
-	*ret = json_tokener_parse_ex(t, text, (int)n);
+	*ret = json_tokener_parse_ex(t, text, (int)MIN(n, (size_t)INT_MAX));
 	if (*ret != NULL && json_tokener_get_error(t) != json_tokener_success) {
 		json_object_put(*ret);
 		*ret = NULL;
@@ -52,14 +46,11 @@ static int copy_name(struct json_object *name, char *buf, size_t size)
 	return 0;
 }
 
-static int docker_name(int root, const char *id, char *buf, size_t size)
+int containers_parse_docker(const char *text, size_t n, char *buf, size_t size)
 {
 	struct json_object *o = NULL, *name;
-	char path[160];
-	int r;
+	int r = parse(text, n, &o);
 
-	(void)str_format(path, sizeof(path), "/var/lib/docker/containers/%s/config.v2.json", id);
-	r = read_json(root, path, &o);
 	if (r < 0)
 		return r;
 	r = json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, "Name", &name) ? copy_name(name, buf, size)
@@ -68,10 +59,10 @@ static int docker_name(int root, const char *id, char *buf, size_t size)
 	return r;
 }
 
-static int podman_name(int root, const char *id, char *buf, size_t size)
+int containers_parse_podman(const char *text, size_t n, const char *id, char *buf, size_t size)
 {
 	struct json_object *o = NULL;
-	int r = read_json(root, "/var/lib/containers/storage/overlay-containers/containers.json", &o);
+	int r = parse(text, n, &o);
 
 	if (r < 0)
 		return r;
@@ -92,10 +83,24 @@ static int podman_name(int root, const char *id, char *buf, size_t size)
 
 int containers_name(int root, const char *id, char *buf, size_t size)
 {
-	int r;
+	_cleanup_(cleanup_free) char *text = NULL;
+	char path[160];
+	ssize_t n;
 
 	if (strspn(id, "0123456789abcdef") != 64 || id[64] != '\0')
 		return -ENOENT;
-	r = docker_name(root, id, buf, size);
-	return r == -ENOENT ? podman_name(root, id, buf, size) : r;
+	text = malloc(CONTAINERS_FILE_MAX + 1);
+	if (text == NULL)
+		return -ENOMEM;
+	(void)str_format(path, sizeof(path), "/var/lib/docker/containers/%s/config.v2.json", id);
+	n = root_read_file(root, path, text, CONTAINERS_FILE_MAX + 1);
+	if (n >= 0) {
+		int r = containers_parse_docker(text, (size_t)n, buf, size);
+
+		if (r != -ENOENT)
+			return r;
+	} else if (n != -ENOENT)
+		return (int)n;
+	n = root_read_file(root, "/var/lib/containers/storage/overlay-containers/containers.json", text, CONTAINERS_FILE_MAX + 1);
+	return n < 0 ? (int)n : containers_parse_podman(text, (size_t)n, id, buf, size);
 }

@@ -10,3 +10,7 @@
 
 /* 0; -ENOENT: neither knows it; -EFBIG, -EBADMSG (not the JSON we know), -EACCES ... */
 int containers_name(int root, const char *id, char *buf, size_t size);
+
+/* The texts of those files, for the tests. docker: of one container; podman: of all. */
+int containers_parse_docker(const char *text, size_t n, char *buf, size_t size);
+int containers_parse_podman(const char *text, size_t n, const char *id, char *buf, size_t size);

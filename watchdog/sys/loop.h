@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loop: one thread, one epoll. File descriptors, timers (one timerfd on
- * CLOCK_BOOTTIME, absolute) and signals (signalfd) become callbacks. Sources and
+/* loop: one thread, one epoll. File descriptors, timers (absolute,
+ * on CLOCK_BOOTTIME) and signals (signalfd) become callbacks. Sources and
  * timers are embedded in the caller's structs: the loop allocates nothing after
  * loop_init. The clock is read once per wake-up; everybody uses loop_now(). */
 #pragma once
@@ -30,7 +30,7 @@ struct loop_source {
 #define LOOP_SOURCE_INIT ((struct loop_source){ .fd = -1 })
 
 struct loop_timer {
-	usec_t at;                      /* USEC_INFINITY: not armed */
+	usec_t at, slack;               /* USEC_INFINITY: not armed */
 	loop_timer_fn fn;
 	void *data;
 	struct loop_timer *next;        /* the loop's */
@@ -64,6 +64,9 @@ void loop_remove(struct loop *l, struct loop_source *s);       /* before the fd 
 /* Arms t for `at` (CLOCK_BOOTTIME; USEC_INFINITY disarms). It fires once; fn may
  * arm it again. A time that has passed fires at the next turn. */
 void loop_set_timer(struct loop *l, struct loop_timer *t, usec_t at, loop_timer_fn fn, void *data);
+/* Fires with the first wake-up after `at`, whatever that is for, and causes one itself
+ * only when `slack` has passed without: a wake-up is what an idle program costs. */
+void loop_set_timer_lazy(struct loop *l, struct loop_timer *t, usec_t at, usec_t slack, loop_timer_fn fn, void *data);
 void loop_cancel_timer(struct loop *l, struct loop_timer *t);
 
 /* Blocks these signals and delivers them to fn; once per loop. */
