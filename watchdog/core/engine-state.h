@@ -238,6 +238,7 @@ void watch_effect(struct engine *e, uint32_t pool);     /* who is harmed → p->
 void watch_hurt(struct engine *e, uint32_t pool);       /* p->hurt, with members */
 bool watch_explains(const struct engine *e, uint32_t pool);     /* what is squeezed is still to blame for a part */
 bool watch_wants_more(const struct engine *e, uint32_t pool);   /* what is squeezed would still do the same */
+bool watch_would_go_on(const struct engine *e, uint32_t pool);  /* ... of lowered tasks: they burn half of the machine */
 bool watch_pending(const struct engine *e, uint32_t pool);      /* tasks are being looked for or lowered */
 bool watch_worse(struct engine *e, uint32_t pool);      /* undone */
 void watch_demand(struct engine *e, uint32_t pool);

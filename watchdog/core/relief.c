@@ -447,6 +447,9 @@ static void relax(struct engine *e, uint32_t pool)
 			first = s->group;
 	}
 	if (quotas == 0) {
+		/* SCHED_IDLE wastes nothing: it lasts until they are done, or AtMost= is over. */
+		if (watch_would_go_on(e, pool))
+			return;
 		relief_release_pool(e, pool, WHY_RECOVERED, "victims are well");
 		return;
 	}

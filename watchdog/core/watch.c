@@ -110,9 +110,25 @@ bool watch_explains(const struct engine *e, uint32_t pool)
 	return blame * EXPLAINS_PART >= e->harm.total;
 }
 
+/* Lowered tasks wait no more, but what they burn now they would take at once. */
+bool watch_would_go_on(const struct engine *e, uint32_t pool)
+{
+	uint64_t lowered = 0;
+	uint32_t i;
+
+	for (i = 0; i < e->n_squeezes; i++) {
+		const struct squeeze *s = &e->squeezes[i];
+		int slot = groups_find(&e->groups, s->group);
+
+		if (s->pool == pool && !s->release && slot >= 0 && s->rung == RUNG_TASKS && s->n_tasks > 0)
+			lowered += blame_run(&e->harm, slot);
+	}
+	return lowered > 0 && lowered * 2 >= (uint64_t)e->window * e->ncpu;
+}
+
 bool watch_wants_more(const struct engine *e, uint32_t pool)
 {
-	uint64_t blame = 0, wait = 0, n = 0, lowered = 0;
+	uint64_t blame = 0, wait = 0, n = 0;
 	uint32_t i, j;
 
 	for (i = 0; i < e->n_squeezes; i++) {
@@ -122,9 +138,6 @@ bool watch_wants_more(const struct engine *e, uint32_t pool)
 		if (s->pool != pool || s->release || slot < 0)
 			continue;
 		n++;
-		/* Lowered tasks wait no more, but what they burn now they would take at once. */
-		if (s->rung == RUNG_TASKS && s->n_tasks > 0)
-			lowered += blame_run(&e->harm, slot);
 		wait += blame_wait(&e->harm, slot);
 		for (j = 0; j < e->harm.n_suspects; j++)
 			if (e->harm.suspects[j].id == s->group) {
@@ -132,7 +145,7 @@ bool watch_wants_more(const struct engine *e, uint32_t pool)
 				break;
 			}
 	}
-	return blame * 2 >= MAX(e->harm.total, 1) || lowered * 2 >= (uint64_t)e->window * e->ncpu || (n > 0 && wait / n * 2 >= e->window);
+	return blame * 2 >= MAX(e->harm.total, 1) || watch_would_go_on(e, pool) || (n > 0 && wait / n * 2 >= e->window);
 }
 
 bool watch_pending(const struct engine *e, uint32_t pool)
