@@ -12,7 +12,7 @@
  * end and when the guard is gone for GUARD_GRACE. A start that finds the record of a
  * killed steward leaves them to a guard that asks for them again, since taking the
  * last one away makes systemd switch the cpu controller off, and with it every
- * squeeze; what is not asked for within GUARD_GRACE is put back. */
+ * squeeze; what is not asked for within CLAIM_GRACE is put back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -46,7 +46,8 @@
 #define REQUESTS_TURN 16                        /* requests taken in one wake-up */
 #define FIND_PART     64                        /* rows of one answer */
 #define RECONNECT     (1 * USEC_PER_SEC)
-#define GUARD_GRACE   (10 * USEC_PER_SEC)
+#define GUARD_GRACE   USEC_PER_MIN     /* killed on a machine without CPU, it needs a while to be back */
+#define CLAIM_GRACE   (10 * USEC_PER_SEC)
 #define PUT_BACK_TRIES 5
 #define LOCK_PATIENCE 150                       /* × 100 ms for the one before us to end */
 
@@ -540,7 +541,7 @@ int main(int argc, char **argv)
 		return put_back() < 0 ? 1 : 0;
 	}
 	if (lifeline_count(g.lifeline) > 0)
-		loop_set_timer(&g.loop, &g.adopted, loop_clock() + GUARD_GRACE, look_for_unclaimed, NULL);
+		loop_set_timer(&g.loop, &g.adopted, loop_clock() + CLAIM_GRACE, look_for_unclaimed, NULL);
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
