@@ -31,6 +31,17 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
+enum owngroup_kind owngroup_parse(const char *line, char point[static OWNGROUP_PATH_MAX])
+{
+	char type[32], options[512];
+	const char *tail = strstr(line, " - ");
+
+	if (tail == NULL || sscanf(line, "%*s %*s %*s %*s %255s", point) != 1 ||
+	    sscanf(tail + 3, "%31s %*s %511s", type, options) != 2 || strchr(point, '\\') != NULL)
+		return OWNGROUP_NEITHER;
+	return str_equal(type, "cgroup") && has_word(options, "cpu") ? OWNGROUP_CPU : str_equal(type, "cgroup2") ? OWNGROUP_V2 : OWNGROUP_NEITHER;
+}
+
 int owngroup_mount(char *buf, size_t size, bool *ret_v2)
 {
 	_cleanup_(cleanup_fclose) FILE *f = fopen("/proc/self/mountinfo", "re");
@@ -41,17 +52,19 @@ int owngroup_mount(char *buf, size_t size, bool *ret_v2)
 	if (f == NULL)
 		return -errno;
 	while (getline(&line, &room, f) > 0) {
-		char point[OWNGROUP_PATH_MAX], type[32], options[512], *tail = strstr(line, " - ");
+		char point[OWNGROUP_PATH_MAX];
 
-		if (tail == NULL || sscanf(line, "%*s %*s %*s %*s %255s", point) != 1 ||
-		    sscanf(tail + 3, "%31s %*s %511s", type, options) != 2 || strchr(point, '\\') != NULL)
-			continue;
-		if (str_equal(type, "cgroup") && has_word(options, "cpu")) {
+		switch (owngroup_parse(line, point)) {
+		case OWNGROUP_CPU:
 			*ret_v2 = false;
 			return str_copy(buf, size, point) ? 0 : -ENAMETOOLONG;
+		case OWNGROUP_V2:
+			if (v2[0] == '\0')
+				(void)str_copy(v2, sizeof(v2), point);
+			break;
+		case OWNGROUP_NEITHER:
+			break;
 		}
-		if (str_equal(type, "cgroup2") && v2[0] == '\0')
-			(void)str_copy(v2, sizeof(v2), point);
 	}
 	if (v2[0] == '\0')
 		return -ENOENT;

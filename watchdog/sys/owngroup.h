@@ -19,6 +19,10 @@ struct owngroup {
 /* Where the cpu controller is mounted: absolute path. v2 is true for cgroup2. -ENOENT: nowhere. */
 int owngroup_mount(char *buf, size_t size, bool *ret_v2);
 
+/* One line of mountinfo: what it mounts, and where. For the tests. */
+enum owngroup_kind { OWNGROUP_NEITHER, OWNGROUP_CPU, OWNGROUP_V2 };
+enum owngroup_kind owngroup_parse(const char *line, char point[static OWNGROUP_PATH_MAX]);
+
 /* Makes MOUNT/NAME (or takes the one left by an earlier run) with this weight on the
  * v2 scale. -EOPNOTSUPP: v2 without cpu in the root's subtree_control; nothing is made. */
 int  owngroup_make(struct owngroup *g, const char *name, unsigned weight);
