@@ -153,6 +153,14 @@ static int open_rundir(struct guard *g)
 	return g->rundir_fd < 0 ? -errno : 0;
 }
 
+/* As in a container; root gets no other answer than EROFS either. */
+static bool read_only(const char *top)
+{
+	char path[MOUNTS_PATH_MAX + 32];
+
+	return str_format(path, sizeof(path), "%s/cgroup.procs", top) && access(path, W_OK) < 0 && errno == EROFS;
+}
+
 /* The journal: everything that an earlier guard left squeezed is lifted before anything is looked at. */
 static int open_act(struct guard *g)
 {
@@ -198,6 +206,14 @@ static int open_act(struct guard *g)
 		log_error("not everything of an earlier guard could be put back (%s); its records stay in the journal", strerror(-r));
 	(void)rt_restore(g->rundir_fd);
 	rt_begin();                     /* that may have made us ordinary */
+	if (read_only(layout.cpu_root)) {
+		char why[192];
+
+		str_format(why, sizeof(why), "the cgroup tree at %s is mounted read-only: nothing in it can be changed, so this only observes", layout.cpu_root);
+		log_warning("%s", why);
+		facts_set(f, "squeezing", false, why, "in a container: run reprieved on the host, or give it a writable cgroup mount");
+		return 0;
+	}
 	facts_set(f, "squeezing", true, "the journal is ready", "");
 	return 0;
 }
