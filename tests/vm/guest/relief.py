@@ -18,6 +18,7 @@ from lib import check, note, read, write
 TESTS = []
 
 NOTICE = 30  # s: from the start of a runaway to the first squeeze, in this slow guest
+AGAIN = 75  # the same after a start in mid-runaway: guard and steward have to come up first
 BACK = 120  # s: from the end of a runaway until all is put back, holds included
 
 PROTECTED = ("/system.slice/ssh.service", "/system.slice/dbus.service", "/system.slice/systemd-logind.service",
@@ -345,7 +346,7 @@ def kill9(c):
         helper = steward()
         for _ in range(2):
             w.guard.kill9()
-            w.wait_squeezed()
+            w.wait_squeezed(AGAIN)
             time.sleep(2)
             w.check_spared()
         c.logins.show_relief("hogs, after two kill -9")
@@ -383,11 +384,11 @@ def restore(c):
                 os.kill(w.guard.pid(), 9)
                 put_back("ExecStopPost alone", 60)
                 w.guard.start()
-                w.wait_squeezed()
+                w.wait_squeezed(AGAIN)
                 w.guard.stop()
                 put_back("systemctl stop", 1)
                 w.guard.start()
-                w.wait_squeezed()
+                w.wait_squeezed(AGAIN)
                 w.guard.ask("release", "--all")
                 put_back("release --all", 10)
                 time.sleep(5)
