@@ -672,6 +672,34 @@ static void endpoint_gets_worse(void **state)
 	world_free(w);
 }
 
+/* Slow before: undone only if it does not answer any more, or takes twice as long. */
+static void endpoint_was_slow(void **state)
+{
+	static const struct { usec_t took; bool undone; } cases[] = { { 900 * MS, false }, { 1700 * MS, true }, { 60 * SEC, true } };
+	unsigned i, k;
+
+	for (k = 0; k < ELEMENTSOF(cases); k++) {
+		struct world *w = api_is_protected();
+		struct event ev = { .type = EVENT_ENDPOINT, .endpoint = { .policy = 3, .good = true, .took = 800 * MS } };
+
+		ev.now = w->now;
+		world_step(w, &ev);
+		world_calm(w, 9000);
+		for (i = 0; i < 13; i++)
+			inside_window(w, HOG, w->count[VERB_TASKS_IDLE] > 0);
+		assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
+		ev.endpoint.took = cases[k].took;
+		for (i = 0; i < 2; i++) {
+			assert_int_equal(w->whys[WHY_VICTIM_WORSE], 0);
+			ev.now = w->now;
+			world_step(w, &ev);
+			inside_window(w, HOG, true);
+		}
+		assert_int_equal(w->whys[WHY_VICTIM_WORSE], cases[k].undone);
+		world_free(w);
+	}
+}
+
 static void realtime_hog(void **state)
 {
 	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/rt.service", 2);
@@ -1420,7 +1448,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(the_last_three_hogs),
 	cmocka_unit_test(relapse_inside),
 	cmocka_unit_test(culprit_answers_the_health_check),
-	cmocka_unit_test(endpoint_gets_worse),
+	cmocka_unit_test(endpoint_gets_worse), cmocka_unit_test(endpoint_was_slow),
 	cmocka_unit_test(realtime_hog),
 	cmocka_unit_test(realtime_hog_in_the_gaps),
 	cmocka_unit_test(stolen_time),

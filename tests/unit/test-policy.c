@@ -400,6 +400,21 @@ static void weights_of_our_own(void **state)
 		assert_int_equal(policy_own_weight(&set, (enum own_unit)i), -1);
 }
 
+static void ports(void **state)
+{
+	static const struct { const char *url; uint16_t port; } cases[] = {
+		{ "http://127.0.0.1:8181/health", 8181 }, { "http://127.0.0.1/health", 80 }, { "https://localhost/", 443 },
+		{ "http://[::1]:8080/x:9", 8080 }, { "http://[::1]/", 80 }, { "http://h:65536/", 0 }, { "http://h:", 0 }, { "", 80 },
+	};
+	struct policy p = { .kind = POLICY_ENDPOINT };
+	unsigned i;
+
+	for (i = 0; i < ELEMENTSOF(cases); i++) {
+		(void)str_copy(p.url, sizeof(p.url), cases[i].url);
+		assert_int_equal(policy_port(&p), cases[i].port);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -409,7 +424,7 @@ int main(void)
 		cmocka_unit_test(exceptions_win_in_any_order),
 		cmocka_unit_test(processes_and_users),
 		cmocka_unit_test(young),
-		cmocka_unit_test(defaults),
+		cmocka_unit_test(defaults), cmocka_unit_test(ports),
 		cmocka_unit_test(bad_throttles),
 		cmocka_unit_test(bad_protects),
 		cmocka_unit_test(urls),

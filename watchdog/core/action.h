@@ -117,7 +117,7 @@ struct task_ref {
 	uint32_t cpu_pm;                /* part of one CPU it used while ranked, permyriad */
 	uint8_t  policy;                /* SCHED_* */
 	int8_t   nice;
-	bool     keep;                  /* it, or its process, is named by a [Protect] Processes= */
+	bool     keep;                  /* it, or its process, is named by a [Protect] Processes= or listens on the port of an [Endpoint] */
 	char comm[COMM_MAX];            /* raw, hostile */
 };
 

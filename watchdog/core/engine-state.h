@@ -140,7 +140,8 @@ struct memory {
 struct endpoint {
 	bool known, good;
 	bool was_good;                  /* when tasks were lowered */
-	uint8_t bad;                    /* bad answers in a row */
+	usec_t was_took;                /* and what it took then, 0: no answer, or unknown */
+	uint8_t bad, was_bad;           /* bad answers in a row, and when tasks were lowered */
 	usec_t took, at, asked_at, before;
 };
 

@@ -436,6 +436,20 @@ bool policy_matches(const struct policy_set *set, const struct policy *p, const 
 	return named;
 }
 
+uint16_t policy_port(const struct policy *p)
+{
+	const char *host = strstr(p->url, "://"), *c, *colon = NULL;
+	unsigned port = 0;
+
+	for (c = host != NULL ? host + 3 : p->url; *c != '\0' && *c != '/' && *c != '?' && *c != '#'; c++)
+		colon = *c == ':' ? c : *c == ']' ? NULL : colon;       /* an IPv6 address has colons of its own */
+	if (colon == NULL)
+		return str_starts(p->url, "https:") ? 443 : 80;
+	for (colon++; colon < c && *colon >= '0' && *colon <= '9' && port <= UINT16_MAX; colon++)
+		port = port * 10 + (unsigned)(*colon - '0');
+	return port <= UINT16_MAX ? (uint16_t)port : 0;
+}
+
 int32_t policy_own_weight(const struct policy_set *set, enum own_unit unit)
 {
 	if (set->settings.mode == MODE_OBSERVE || (unsigned)unit >= _OWN_MAX)

@@ -73,6 +73,8 @@ static void carry_rank(struct driver *d, const struct action *a, const struct gr
 	for (unsigned i = 0; i < d->set->n_policies; i++) {
 		const struct policy *p = &d->set->policies[i];
 
+		if (p->kind == POLICY_ENDPOINT && q.n_ports < MAX_ENDPOINTS)
+			q.ports[q.n_ports++] = policy_port(p);
 		if (p->kind != POLICY_PROTECT)
 			continue;
 		for (unsigned k = p->glob_first; k < p->glob_first + p->glob_n; k++)

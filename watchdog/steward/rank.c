@@ -30,6 +30,7 @@
 #include "base/macro.h"
 #include "base/str.h"
 #include "core/policy.h"
+#include "steward/listen.h"
 #include "sys/root.h"
 
 #define LIST_SIZE (RANK_TASKS_MAX * 11 + 1)
@@ -259,6 +260,7 @@ int rank_end(struct rank *r, struct names *names, const struct talk_globs *keep,
 		t->keep = matches(keep, t->comm) || matches(keep, leader);
 		ret->tasks[ret->n++] = *t;
 	}
+	(void)listen_mark(ret->tasks, ret->n, r->query.ports, r->query.n_ports);
 	return 0;
 }
 

@@ -100,6 +100,9 @@ void talk_ask_rank(struct wire *w, uint64_t id, const struct talk_rank *q, const
 	wire_put_u64(w, q->group);
 	wire_put_str(w, q->dir);
 	wire_put_u64(w, q->deep);
+	wire_put_u64(w, q->n_ports);
+	for (unsigned i = 0; i < q->n_ports; i++)
+		wire_put_u64(w, q->ports[i]);
 	put_globs(w, keep);
 }
 
@@ -108,6 +111,9 @@ int talk_get_rank(struct wire *w, struct talk_rank *ret, struct talk_globs *ret_
 	ret->group = wire_get_u64(w);
 	wire_get_str(w, ret->dir, sizeof(ret->dir));
 	ret->deep = get_upto(w, 1);
+	ret->n_ports = (uint8_t)get_upto(w, MAX_ENDPOINTS);
+	for (unsigned i = 0; i < ret->n_ports; i++)
+		ret->ports[i] = (uint16_t)get_upto(w, UINT16_MAX);
 	get_globs(w, ret_keep);
 	return done(w) < 0 || ret->dir[0] != '/' ? -EBADMSG : 0;
 }

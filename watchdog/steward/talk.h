@@ -34,7 +34,8 @@ struct talk_globs {
 	char text[TALK_GLOBS_MAX][GLOB_TEXT_MAX];
 };
 
-struct talk_rank  { uint64_t group; char dir[TALK_DIR_MAX]; bool deep; };
+/* ports: who listens there answers a health check. */
+struct talk_rank  { uint64_t group; char dir[TALK_DIR_MAX]; bool deep; uint16_t ports[MAX_ENDPOINTS]; uint8_t n_ports; };
 struct talk_name  { uint64_t group; char id[TALK_ID_MAX]; };
 struct talk_check { int16_t policy; char url[TALK_URL_MAX]; usec_t timeout; };
 struct talk_lifeline { char unit[TALK_UNIT_MAX]; int32_t weight; };
