@@ -355,16 +355,6 @@ def forks_come_back(driver, make):
     assert attr(shell)[0] == SCHED_OTHER
     assert attr(own)[0] == SCHED_IDLE
 
-    elsewhere = make("elsewhere")                   # a session, say
-    driver.run(f"tasks-idle:{g.path}:{shell}")
-    kid = next(k for k in new_kids() if "1000" in read(f"/proc/{k}/cmdline"))
-    write(elsewhere.cpu + "/cgroup.procs", kid)
-    assert kid in elsewhere.members() and policy(kid) == SCHED_IDLE
-    out = driver.run(f"release:{g.path}", "settle", "live")
-    assert policy(kid) == SCHED_OTHER, out
-    assert "live 0" in out and attr(own)[0] == SCHED_IDLE
-    os.kill(kid, signal.SIGKILL)
-
 
 def others_values_are_left(driver, make):
     g = make()

@@ -172,67 +172,6 @@ static void test_somebody_elses_class(void **state)
 	end(a);
 }
 
-/* A process that forks when told to: a child with a child of its own, whose pid comes
- * back through the pipe. */
-static pid_t forker(int ask[2], int tell[2])
-{
-	pid_t pid = fork();
-	char c;
-
-	if (pid != 0)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (read(ask[0], &c, 1) != 1)
-		_exit(1);
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		pid = fork();
-		if (pid == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			pid = getpid();
-			(void)!write(tell[1], &pid, sizeof(pid));
-		}
-	}
-	for (;;)
-		pause();
-}
-
-/* They may be in any cgroup: no place is given here. */
-static void test_children_elsewhere(void **state)
-{
-	const struct place nowhere = { .fd = -1 };
-	const struct sched_param none = {};
-	unsigned n = 0, back = 0, left = 0;
-	int ask[2], tell[2];
-	pid_t a, own, grandchild = 0;
-	struct task_ref t;
-
-	if (geteuid() != 0)
-		skip();                 /* coming back is root's */
-	assert_int_equal(pipe(ask) | pipe(tell), 0);
-	a = forker(ask, tell);
-	own = spawn();
-	assert_int_equal(sched_setscheduler(own, SCHED_IDLE, &none), 0);
-	t = ref(a);
-	assert_int_equal(tasks_lower(journal, VERB_TASKS_IDLE, 5, 5, &place, &t, 1, &n), 0);
-	assert_int_equal(write(ask[1], "x", 1), 1);
-	assert_int_equal(read(tell[0], &grandchild, sizeof(grandchild)), sizeof(grandchild));
-	assert_int_equal(sched_getscheduler(grandchild), SCHED_IDLE);
-	assert_int_equal(tasks_restore(journal, 5, ~0u, &nowhere, &nowhere, true, USEC_INFINITY, &back, &left), 0);
-	assert_int_equal(back, 3);
-	assert_int_equal(sched_getscheduler(a), SCHED_OTHER);
-	assert_int_equal(sched_getscheduler(grandchild), SCHED_OTHER);
-	assert_int_equal(sched_getscheduler(own), SCHED_IDLE);          /* nobody's child that was lowered */
-	assert_int_equal(journal_live(journal), 0);
-	end(own);
-	end(a);
-	for (unsigned i = 0; i < 2; i++) {
-		close(ask[i]);
-		close(tell[i]);
-	}
-}
-
 static void test_refused(void **state)
 {
 	pid_t a = spawn();
@@ -283,7 +222,6 @@ int main(void)
 		cmocka_unit_test(test_stat_read),
 		cmocka_unit_test_setup_teardown(test_lower_and_restore, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_somebody_elses_class, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_children_elsewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dead_tasks_leave_nothing, setup, teardown),
 	};

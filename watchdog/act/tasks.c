@@ -22,19 +22,11 @@
  * repeated until it finds nothing. That is not all: a fork takes its class early and
  * enters the cgroup's list late, and a starved parent may be between the two for long
  * (seen: one missed in an emulated guest). So the records linger and the search is
- * repeated later.
- *
- * A child may leave the cgroup (a login's session, a container that is started). From
- * each lowered task that lives, /proc/TID/children is followed down, wherever those are;
- * who was born since and is SCHED_IDLE is put back. A daemon that gave up its parent, or
- * whose parent has ended, cannot be told from one that is SCHED_IDLE by its own wish: it
- * is left, and README.md says so. */
+ * repeated later. */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -424,75 +416,6 @@ static int restore_forks(const struct journal *j, const struct journal_record *s
 	return tid < 0 ? tid : n;
 }
 
-struct strays {
-	unsigned n;
-	int32_t pid[TASKS_STRAYS_MAX];
-};
-
-static void stray_add(struct strays *s, int32_t pid)
-{
-	for (unsigned i = 0; i < s->n; i++)
-		if (s->pid[i] == pid)
-			return;
-	if (s->n < ELEMENTSOF(s->pid))
-		s->pid[s->n++] = pid;
-}
-
-/* One thread of a lowered process or of a descendant: its children come next. */
-static bool restore_stray(const struct journal *j, const struct journal_record *since, struct strays *strays, int32_t pid, int32_t tid)
-{
-	_cleanup_(idlist_close) struct idlist ids = { .fd = -1 };
-	struct task_attr was = {}, to;
-	struct task_stat s = {};
-	char name[64];
-	int child;
-
-	str_format(name, sizeof(name), "/proc/%d/task/%d/children", pid, tid);
-	ids.fd = open(name, O_RDONLY|O_CLOEXEC);        /* not there: CONFIG_PROC_CHILDREN is off */
-	while (ids.fd >= 0 && (child = idlist_next(&ids)) > 0)
-		stray_add(strays, child);
-	if (!is_idle(tid) || task_stat_read(tid, &s) < 0 || s.start < (uint64_t)since->original.v[0] ||
-	    journal_find_task(j, tid, s.start) != NULL || attr_get(tid, &was) < 0)
-		return false;
-	to = attr_for(&was, SCHED_OTHER, was.nice);
-	return task_set(tid, s.start, &to) >= 0;
-}
-
-/* Descendants of lowered tasks, in whatever cgroup. How many were put back. */
-static unsigned restore_strays(const struct journal *j, const struct journal_record *since, usec_t until)
-{
-	struct strays strays = { .n = 0 };
-	char buf[2048], name[48];
-	unsigned changed = 0;
-
-	for (const struct journal_record *r = journal_next(j, NULL); r != NULL; r = journal_next(j, r)) {
-		struct task_stat s = {};
-
-		if (r->kind == JOURNAL_TASK && r->group == since->group && r->verb == VERB_TASKS_IDLE &&
-		    task_stat_read(r->task.tid, &s) >= 0 && s.start == r->task.start)
-			stray_add(&strays, r->task.pid);
-	}
-	for (unsigned i = 0; i < strays.n && tree_clock() < until; i++) {
-		_cleanup_(cleanup_close) int fd = -1;
-		long n;
-
-		str_format(name, sizeof(name), "/proc/%d/task", strays.pid[i]);
-		fd = open(name, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
-		/* As libc's would, but that one allocates. */
-		while (fd >= 0 && (n = syscall(SYS_getdents64, fd, buf, sizeof(buf))) > 0)
-			for (long at = 0; at < n; ) {
-				unsigned short size;
-				int32_t tid;
-
-				memcpy(&size, buf + at + offsetof(struct dirent64, d_reclen), sizeof(size));
-				tid = (int32_t)strtol(buf + at + offsetof(struct dirent64, d_name), NULL, 10);
-				changed += tid > 0 && restore_stray(j, since, &strays, strays.pid[i], tid);
-				at += size;
-			}
-	}
-	return changed;
-}
-
 /* Is it still as we made it? */
 static bool task_is_lowered(const struct journal_task *t)
 {
@@ -544,8 +467,6 @@ int tasks_restore(struct journal *j, uint64_t id, uint32_t mask, const struct pl
 		}
 		changed += (unsigned)r;
 	}
-	if (since != NULL)
-		changed += restore_strays(j, since, MIN(until, tree_clock() + TASKS_SCAN_MAX));
 	for (record = journal_next(j, NULL); record != NULL; record = journal_next(j, record)) {
 		if (record->kind != JOURNAL_TASK || record->group != id || !(mask & (1u << record->verb)))
 			continue;

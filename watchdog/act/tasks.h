@@ -12,9 +12,8 @@
 #include "core/action.h"
 
 #define TASKS_ANCESTORS_MAX 32          /* steps up when asked whose child a task is; beyond: not ours */
-#define TASKS_STRAYS_MAX    1024        /* processes looked at for children that left the cgroup; beyond: not found */
 #define TASKS_LINGER        (1 * USEC_PER_SEC)          /* for forks that had begun when their parent was put back */
-#define TASKS_SCAN_MAX      (20 * USEC_PER_MSEC)        /* looking for SCHED_IDLE tasks before a squeeze; beyond: it counts as having some; for descendants: not found */
+#define TASKS_SCAN_MAX      (20 * USEC_PER_MSEC)        /* looking for SCHED_IDLE tasks before a squeeze; beyond: it counts as having some */
 
 struct task_stat {
 	int32_t tid, ppid;
@@ -35,7 +34,7 @@ int  tasks_lower(struct journal *j, enum verb verb, uint64_t id, uint64_t inode,
 
 /* Puts back what a squeeze of this group by one of the verbs (mask of 1 << verb)
  * lowered, and for SCHED_IDLE what was forked below it; place and jail are where to
- * look for those (fd -1: gone, or none), besides the living descendants of the lowered. Until tree_clock() `until`: -ETIMEDOUT, and the
+ * look for those (fd -1: gone, or none). Until tree_clock() `until`: -ETIMEDOUT, and the
  * rest the next time. 0 or -errno; what could not be put back stays recorded. A task
  * whose class somebody changed meanwhile is left: counted in *ret_left.
  *   Not final: the records of VERB_TASKS_IDLE stay, marked as released, and it has to be
