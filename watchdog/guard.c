@@ -108,6 +108,8 @@ static int on_signal(struct loop *l, int signo, void *data)
 	helpers_lookup(&g->helpers);
 	if (load(g) == 0) {
 		driver_policies(&g->driver, &g->sets[g->set]);
+		if (g->canary != NULL)
+			canary_set_weight(g->canary, policy_canary_weight(&g->sets[g->set]));
 		log_notice("new policies are in force: %u sections", g->sets[g->set].n_policies);
 	} else
 		log_error("the new configuration is refused; the old one stays in force");
@@ -212,6 +214,7 @@ static int open_act(struct guard *g)
 		str_format(why, sizeof(why), "the cgroup tree at %s is mounted read-only: nothing in it can be changed, so this only observes", layout.cpu_root);
 		log_warning("%s", why);
 		facts_set(f, "squeezing", false, why, "in a container: run reprieved on the host, or give it a writable cgroup mount");
+		g->act = act_free(g->act);
 		return 0;
 	}
 	facts_set(f, "squeezing", true, "the journal is ready", "");

@@ -106,6 +106,16 @@ void blame_forget(struct groups *g)
 		g->slot[g->by_id[i]].recent = (struct recent) { 0 };
 }
 
+void blame_reset(struct harm *h, struct groups *g)
+{
+	uint32_t i;
+
+	blame_forget(g);
+	h->blamed_at = 0;
+	for (i = 0; i < g->n; i++)
+		g->slot[g->by_id[i]].blame = g->slot[g->by_id[i]].kernel_blame = 0;
+}
+
 /* Slots of the samples; run time per CPU; run and demand of each subtree. */
 static void sum_up(struct harm *h, const struct snapshot *s, struct groups *g, usec_t now)
 {

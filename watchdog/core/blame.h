@@ -96,6 +96,7 @@ void blame_ease(struct harm *h);
 
 /* Something was changed: what was suffered before it is no evidence any more. */
 void blame_forget(struct groups *g);
+void blame_reset(struct harm *h, struct groups *g);      /* the alarm is over: of whom one thought ill, too */
 
 /* Time run and waited, µs, of a cgroup and all below it in the latest window. */
 uint64_t blame_run(const struct harm *h, int slot);

@@ -28,6 +28,7 @@
 #define ALARM_LINGERS      USEC_PER_MIN         /* below Alarm= but not below half of it */
 #define WORSE_FOR          (3 * USEC_PER_SEC)   /* after a squeeze: watch the databases and endpoints */
 #define WORSE_BY           3000                 /* permyriad */
+#define GO_ON_FOR          (2 * USEC_PER_MIN)   /* lowered tasks that would go on at once are kept so much longer */
 #define RANK_GAP           USEC_PER_SEC
 #define RANK_ROUNDS        3
 #define CHECK_GAP          USEC_PER_SEC
@@ -38,16 +39,17 @@
 #define NAMES_WAIT         (2 * USEC_PER_SEC)   /* the first squeeze waits so long for the steward's first look, no longer */
 #define BOOST_WEIGHT       300                  /* lifeline for what has none, while the culprit is protected */
 #define MAX_POOLS          (MAX_POLICIES + 1)   /* [0] is rescue, [i + 1] policy i */
+#define ALARM_EVIDENCE     (600 * USEC_PER_MSEC) /* what made the alarm is evidence of harm for so long: it may be 250 ms old */
 #define CROWD_PART         7                    /* eighths of When= that are harm enough in a crowd */
 #define UNSEEN_FOR         (2 * USEC_PER_SEC)   /* most of the crowd has not run yet: so long it is waited for ... */
-#define UNSEEN_PART        3                    /* ... where the culprits are less than a third of who is runnable */
+#define UNSEEN_PART        3                    /* ... where those who ran are less than a third of who is runnable */
 #define SIBLINGS_FOR       (5 * USEC_PER_SEC)   /* after the first cut: late ones of a pattern join it */
 #define EXPLAINS_PART      5                    /* who is to blame for less than a fifth by now is not cut further */
 #define MAX_WHO            8                    /* beyond: the less harmed do not count for the effect */
 #define RESCUE_BAD         8000                 /* part of the measured windows in which the way in has to be dead, permyriad */
 #define RESCUE_FINE        USEC_PER_SEC         /* alive for so long: it is not dead */
 #define MEMORY_RANK        (30 * USEC_PER_SEC)  /* nothing was tried, the ranking failed */
-#define INSIDE_FOR         USEC_PER_SEC         /* so long the same protected one has to be the culprit: one login is not; a crowd is (BLAME_CROWD) */
+#define INSIDE_FOR         USEC_PER_SEC         /* so long the same protected one has to be the culprit: one login is not, a crowd in the way in is (BLAME_CROWD) */
 #define INSIDE_LEAST       2000                 /* of the machine: who uses less is no culprit inside what is protected, permyriad */
 #define LIFELINE_GAP       (3 * USEC_PER_SEC)   /* the steward is not there yet: again */
 #define LIFELINE_TRIES     30

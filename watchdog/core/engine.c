@@ -258,6 +258,9 @@ static void end_alarm(struct engine *e)
 	memset(&e->triage_memory, 0, sizeof(e->triage_memory));
 	memset(&e->triage, 0, sizeof(e->triage));
 	e->inside = GROUP_NONE;
+	e->crowd = false;
+	e->runnable = -1;
+	blame_reset(&e->harm, &e->groups);
 	memset(e->endpoints, 0, sizeof(e->endpoints));
 	e->harm.n_victims = e->harm.n_suspects = 0;
 	e->harm.total = 0;
@@ -446,7 +449,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	}
 	e->last_snapshot = e->now;
 	e->window = s->window;
-	if (e->harm_from && e->now - e->harm_from > EVIDENCE_LASTS)
+	if (e->harm_from && e->now - e->harm_from > ALARM_EVIDENCE)
 		e->harm_from = 0;
 	if (s->window > EVENT_GAP || since > EVENT_GAP) {
 		/* Slept, or late: what happened in between is not known. */

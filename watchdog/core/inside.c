@@ -110,7 +110,7 @@ bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
 		return false;
 	}
 	if (!realtime && (e->inside != x->info.id ||
-			  (e->now - e->inside_since < INSIDE_FOR && blame_wait(&e->harm, slot) < (uint64_t)BLAME_CROWD * e->ncpu * e->window)))
+			  (e->now - e->inside_since < INSIDE_FOR && (x->as != IMPORTANCE_LOGIN || blame_wait(&e->harm, slot) < (uint64_t)BLAME_CROWD * e->ncpu * e->window))))
 		return false;
 	if (!realtime && x->as == IMPORTANCE_SYSTEM) {
 		refuse(ret, x->info.id, "it is a part of the system, whose tasks are not touched");

@@ -147,21 +147,19 @@ static void make_plan(struct engine *e, uint32_t pool, bool more, struct plan *p
 }
 
 /* On a slow CPU a few of a crowd run in a window, and look like the only culprits: one by
- * one they would be squeezed for ten seconds (measured in a guest). Where the plan's cgroups
- * hold only a small part of who is runnable, the others are waited for. */
+ * one they would be squeezed for ten seconds (measured in a guest). Where those who ran are
+ * only a small part of who is runnable, the others are waited for. */
 static bool mostly_unseen(const struct engine *e, const struct pool *p, const struct plan *plan)
 {
-	uint64_t wanted = 0;
+	int root = e->groups.n > 0 ? e->groups.by_depth[0] : SLOT_NONE;
 	uint32_t i;
 
-	if (e->runnable < 0 || e->triage.pattern != PATTERN_NONE || e->now - p->over_since >= UNSEEN_FOR)
+	if (root < 0 || e->runnable < 0 || e->triage.pattern != PATTERN_NONE || e->now - p->over_since >= UNSEEN_FOR)
 		return false;
-	for (i = 0; i < plan->n; i++) {
+	for (i = 0; i < plan->n; i++)
 		if (plan->targets[i].inside)
 			return false;
-		wanted += blame_run(&e->harm, plan->targets[i].slot) + blame_wait(&e->harm, plan->targets[i].slot);
-	}
-	return wanted * UNSEEN_PART < (uint64_t)e->runnable * e->window;
+	return (blame_run(&e->harm, root) + blame_wait(&e->harm, root)) * UNSEEN_PART < (uint64_t)e->runnable * e->window;
 }
 
 /* The first squeeze of a pool. */
@@ -176,7 +174,7 @@ static void start(struct engine *e, uint32_t pool)
 		return;
 	make_plan(e, pool, false, &plan);
 	if (plan.n == 0) {
-		p->refused = plan.refused == GROUP_NONE || e->n_squeezes > 0 ? 0 : (uint8_t)MIN(p->refused + 1, REFUSED_MOST);
+		p->refused = plan.refused == GROUP_NONE || squeeze_holds(e) ? 0 : (uint8_t)MIN(p->refused + 1, REFUSED_MOST);
 		if (p->refused >= REFUSED_MOST)
 			say_not(e, pool, plan.refused, plan.why_not);
 		return;
@@ -294,7 +292,7 @@ static void tighten(struct engine *e, uint32_t pool)
 	bool cut = false, fresh_quota = false;
 	enum rung climbed = RUNG_NONE;
 
-	if (triage_squeezes(e->triage.cause)) {
+	if (triage_squeezes(e->triage.cause) && !orders_names_awaited(e)) {
 		make_plan(e, pool, true, &plan);
 		if (plan.n > 0) {
 			if (e->triage.pattern != PATTERN_NONE)
@@ -447,8 +445,8 @@ static void relax(struct engine *e, uint32_t pool)
 			first = s->group;
 	}
 	if (quotas == 0) {
-		/* SCHED_IDLE wastes nothing: it lasts until they are done, or AtMost= is over. */
-		if (watch_would_go_on(e, pool))
+		/* SCHED_IDLE wastes nothing, so it may last; but the cgroup's CPU time may be others' by now. */
+		if (watch_would_go_on(e, pool) && e->now - p->well_since < p->hold + GO_ON_FOR)
 			return;
 		relief_release_pool(e, pool, WHY_RECOVERED, "victims are well");
 		return;

@@ -163,6 +163,13 @@ static void weigh(struct canary *c)
 		c->weight = 0;
 }
 
+void canary_set_weight(struct canary *c, int32_t weight)
+{
+	c->weight = weight;
+	if (weight > 0)
+		weigh(c);
+}
+
 static int settle(struct canary *c, const struct canary_config *config)
 {
 	char text[32];

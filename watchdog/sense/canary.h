@@ -28,6 +28,9 @@ int canary_new(const struct canary_config *config, struct canary **ret);
 struct canary *canary_free(struct canary *c);           /* ends the child, removes the cgroup */
 int32_t canary_pid(const struct canary *c);             /* -1: it is gone */
 
+/* New policies: as sshd's. v2 scale; 0: as it is. */
+void canary_set_weight(struct canary *c, int32_t weight);
+
 /* Asks for a turn unless one is under way. Never blocks. */
 void canary_start(struct canary *c);
 

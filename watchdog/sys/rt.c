@@ -246,6 +246,7 @@ static void raise_scheduling(int rundir, struct rt_report *ret)
 	int r, b = 0;
 
 	limit_turn(RT_BUDGET);
+	g_fell_back = 0;                /* what the start used up is no tick */
 	r = set_fifo();
 	ret->scheduling = RT_FIFO;
 	if (r == 0)

@@ -148,8 +148,11 @@ def runaway(c, key, load, what, names, policies, named=None, lifeline_may_do=Fal
                     acted = False
                 time.sleep(3)
                 w.check_spared()
-                if acted and not lifeline_may_do:
-                    w.check_only(names)
+                if acted:
+                    cut = [s["cgroup"] for s in w.guard.status()["squeezes"] if "cgroup" in s]
+                    check(cut or lifeline_may_do, "status names no squeeze while one is on")
+                    wrong = [n for n in cut if not any(p in n for p in names)]
+                    check(not wrong, f"squeezed, but no culprit: {lib.brief(wrong)}")
                 c.logins.show_relief(what)
                 w.check_spared()
                 if acted:
