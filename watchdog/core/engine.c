@@ -11,8 +11,9 @@
  *
  * The moment of harm is earlier than the snapshot that shows it: the calm poll that
  * saw the pressure knows for how much of its window tasks have waited, so harm began
- * that long ago at the latest. It counts as the first of the two windows that harm
- * has to last; else 300 ms from onset to relief could not be met.
+ * that long ago at the latest. Where many tasks are runnable it counts as the first of
+ * the two windows that harm has to last; else 300 ms from onset to relief could not be
+ * met.
  *
  * Nothing is remembered in calm but policies, groups, pause and seed. Leaving the
  * alarm forgets the rest, and the alarm cannot be left while anything is squeezed or a
