@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """demo: see reprieve work on this machine, in a few minutes, and leave nothing behind.
 
-    sudo make demo            or      sudo tests/demo/demo.py [--build DIR] [--mode enforce|rescue]
+    sudo make demo            or      sudo tests/demo/demo.py [--build DIR] [--mode enforce|rescue] [--quick]
 
 Makes a private victim (an sshd on a loopback port with a throw-away key, and a small
 health endpoint), lets three runaways loose one after the other and measures, five
@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,10 +27,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "system"))
 import labguard  # noqa: E402
-from lab import HARM_FACTOR, Lab, Missing, harmed, median, read, tool  # noqa: E402
+import lab  # noqa: E402
+from lab import HARM_FACTOR, Lab, Missing, deaf, die_with_parent, harmed, hear, median, read, tool  # noqa: E402
 
-LOGINS = 5                       # a cell
-CUT = 8.0                        # seconds after which a login counts as none
+LOGINS, CUT = 5, 8.0             # a cell's, and seconds after which one counts as none
+QUICK = (1, 3.0)                 # the same with --quick, which shows one runaway only
 WARM = 1.5                       # seconds a runaway runs before its first login
 SQUEEZE_WAIT = {"enforce": 10, "rescue": 45}
 RUNAWAYS = ("siblings", "inside", "churn")
@@ -39,7 +41,8 @@ BAR = 30
 class Show:
     """The live display: one line that moves on a terminal, plain lines elsewhere."""
 
-    def __init__(self):
+    def __init__(self, logins=LOGINS, cut=CUT):
+        self.logins, self.cut = logins, cut
         self.tty = sys.stdout.isatty()
         self.colour = self.tty and not os.environ.get("NO_COLOR")
         self.pressure_at = (time.monotonic(), self._total())
@@ -99,15 +102,15 @@ def plain(samples):
 
 
 def measure(show, lab, label):
-    """Five logins and five health checks."""
+    """Some logins and as many health checks."""
     logins, health = [], []
-    for i in range(LOGINS):
-        s = lab.login(CUT, lambda t: show.moving(f"{label}: login {i + 1} of {LOGINS} ... {t:.1f} s"))
+    for i in range(show.logins):
+        s = lab.login(show.cut, lambda t: show.moving(f"{label}: login {i + 1} of {show.logins} ... {t:.1f} s"))
         logins.append(s)
-        health.append(lab.health(CUT))
-        show.moving(f"{label}: login {i + 1} of {LOGINS} took {seconds(s.seconds)}")
+        health.append(lab.health(show.cut))
+        show.moving(f"{label}: login {i + 1} of {show.logins} took {seconds(s.seconds)}")
     cell = {"login": plain(logins), "health": plain(health)}
-    show.line(f"  {label:<24} login {cell_text(cell['login'], CUT):<26} health check {cell_text(cell['health'], CUT)}")
+    show.line(f"  {label:<24} login {cell_text(cell['login'], show.cut):<26} health check {cell_text(cell['health'], show.cut)}")
     return cell, logins
 
 
@@ -161,13 +164,13 @@ def one_row(show, lab, name, idle_logins, args):
 
 def table(show, idle, rows):
     columns = ("idle", "without reprieve", "with reprieve", "after release")
-    show.head(f"{'median (worst of %d)' % LOGINS:<48}" + "".join(f"{c:<22}" for c in columns))
+    show.head(f"{'median (worst of %d)' % show.logins:<48}" + "".join(f"{c:<22}" for c in columns))
     for row in rows:
         for kind, what in (("login", "login"), ("health", "health check")):
             cells = (idle, row.get("without"), row.get("with"), row.get("after"))
             left = row["title"] if kind == "login" else ""
             show.line(f"{left:<48}")if kind == "login" else None
-            show.line(f"  {what:<46}" + "".join(f"{cell_text(c[kind], CUT) if c else '-':<22}" for c in cells))
+            show.line(f"  {what:<46}" + "".join(f"{cell_text(c[kind], show.cut) if c else '-':<22}" for c in cells))
         if row.get("error"):
             show.line(f"  not finished: {row['error']}")
         elif not row["proves"]:
@@ -179,40 +182,58 @@ def observe(show, args, missing):
     """What can be shown without squeezing anything: what the guard sees and would do."""
     show.head("Observe mode: what reprieve sees here, and would do; it touches nothing")
     out = {"status": None, "why": []}
-    with tempfile.TemporaryDirectory(prefix="reprieve-demo-") as d:
+    d, procs = None, []
+
+    def spawn(argv, how, log):
+        """It dies with us, whenever that is; what is started is known, or ended."""
+        with deaf():
+            procs.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                          preexec_fn=lambda: (die_with_parent(how), hear())))
+    try:
+        with deaf():
+            d = tempfile.mkdtemp(prefix="reprieve-demo-")
         os.makedirs(d + "/root/etc/reprieve/policies")
         vendor = os.path.join(os.path.dirname(os.path.dirname(HERE)), "policies")
-        if os.path.isdir(vendor):
-            shutil.copytree(vendor, d + "/root/usr/lib/reprieve/policies")
-        os.chmod(d, 0o755)
+        os.makedirs(d + "/root/usr/lib/reprieve/policies")
+        for name in os.listdir(vendor) if os.path.isdir(vendor) else []:
+            shutil.copyfile(f"{vendor}/{name}", f"{d}/root/usr/lib/reprieve/policies/{name}")
+        for where, dirs, files in os.walk(d):            # files that others may write are refused
+            os.chmod(where, 0o755)
+            for n in files:
+                os.chmod(os.path.join(where, n), 0o644)
         with open(d + "/log", "wb") as log:
-            guard = subprocess.Popen([labguard.program(args.build, "reprieved"), "--foreground", "--mode", "observe", "--root", d + "/root",
-                                      "--rundir", d + "/run", "--helpers", args.build], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        hog = None
-        try:
-            hog = subprocess.Popen([tool("hog"), "-n", str(4 * os.cpu_count()), "-d", "12"], stdin=subprocess.DEVNULL)
-            wait(show, time.monotonic() + 6, "a few hogs, for the guard to look at")
-            for verb in ("status", "why"):
-                argv = [labguard.program(args.build, "reprieve"), "--rundir", d + "/run"]
-                r = subprocess.run(argv + ["--json", verb], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                try:
-                    out[verb] = json.loads(r.stdout)
-                except ValueError:
-                    pass
-                text = subprocess.run(argv + [verb], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
-                for l in text.rstrip().splitlines():
-                    show.line("  " + l)
-        finally:
-            for p in (hog, guard):
-                if p and p.poll() is None:
+            spawn([labguard.program(args.build, "reprieved"), "--foreground", "--mode", "observe", "--root", d + "/root",
+                   "--rundir", d + "/run", "--helpers", args.build], signal.SIGTERM, log)
+        spawn([tool("hog"), "-n", str(4 * os.cpu_count()), "-d", "12"], signal.SIGKILL, subprocess.DEVNULL)
+        wait(show, time.monotonic() + (3 if args.quick else 6), "a few hogs, for the guard to look at")
+        for verb in ("status", "why"):
+            argv = [labguard.program(args.build, "reprieve"), "--rundir", d + "/run"]
+            r = subprocess.run(argv + ["--json", verb], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            try:
+                out[verb] = json.loads(r.stdout)
+            except ValueError:
+                pass
+            text = subprocess.run(argv + [verb], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+            for l in text.rstrip().splitlines():
+                show.line("  " + l)
+        if out["status"] is None:
+            missing.append("the guard did not answer: " + read(d + "/log").strip()[-400:])
+            show.line(missing[-1])
+    finally:
+        with deaf():
+            for p in procs:
+                if p.poll() is None:
                     p.terminate()
                     try:
                         p.wait(10)
                     except subprocess.TimeoutExpired:
                         p.kill()
                         p.wait()
-        if out["status"] is None:
-            missing.append("the guard did not answer: " + read(d + "/log").strip()[-400:])
+            if d is not None:
+                shutil.rmtree(d, ignore_errors=True)
+    for c in (out["status"] or {}).get("capabilities", []):
+        if not c["have"]:
+            missing.append(c["what"])
     return out
 
 
@@ -229,32 +250,18 @@ def missing_here():
     return out
 
 
-def main():
-    p = argparse.ArgumentParser(description="See reprieve work on this machine.")
-    p.add_argument("--build", default=os.environ.get("REPRIEVE_BUILD", "build"))
-    p.add_argument("--mode", choices=("enforce", "rescue"), default="enforce",
-                   help="enforce acts at once (the default here); rescue waits until the way in is dead for 20 s")
-    p.add_argument("--only", action="append", choices=RUNAWAYS, help="this runaway only; may be repeated")
-    args = p.parse_args()
-    args.build = os.path.abspath(args.build)
-    os.environ["REPRIEVE_BUILD"] = args.build
-    show = Show()
-    started = time.monotonic()
-    result = {"schema": 1, "mode": args.mode, "kernel": platform.release(), "cpus": os.cpu_count(), "layout": None,
-              "cut_seconds": CUT, "missing": [], "idle": None, "rows": [], "observe": None, "complete": False}
+def demo(show, args, result):
+    """0: shown; 1: not all of it could be."""
     code = 0
-    for what, remedy in missing_here():
-        result["missing"].append(what)
-        show.line(show.paint("33", f"Missing: {what}; {remedy}"))
     try:
-        import lab
-        lab.TOOLS = os.path.join(args.build, "tools")
         with Lab() as l:
             result["layout"] = l.tree.layout.kind
             show.head(f"A private sshd on port {l.victim.port} and a health endpoint, in a cgroup of their own "
                       f"({l.tree.layout.kind}, {os.cpu_count()} CPUs, kernel {platform.release()})")
             result["idle"], idle_logins = measure(show, l, "idle")
-            for name in args.only or RUNAWAYS:
+            if not any(s.ok for s in idle_logins):
+                raise Missing(f"not even an idle login works here ({idle_logins[0].error}): nothing can be compared")
+            for name in args.only or (RUNAWAYS[:1] if args.quick else RUNAWAYS):
                 row = {"runaway": name, "title": name, "proves": False, "error": None}
                 try:
                     row = one_row(show, l, name, idle_logins, args)
@@ -263,27 +270,28 @@ def main():
                     show.line(show.paint("31", f"  {e}"))
                     code = 1
                 result["rows"].append(row)
-        table(show, result["idle"], result["rows"])
-        result["complete"] = code == 0
-        if not all(r["proves"] and r.get("put_back") for r in result["rows"]):
-            code = 1
-        for c in next((r["capabilities"] for r in result["rows"] if r.get("capabilities")), []):
-            if not c["have"]:
-                show.line(f"Missing: {c['what']}: {c['why']}" + (f"; {c['remedy']}" if c["remedy"] else ""))
-                result["missing"].append(c["what"])
-    except Missing as e:
+    except (Missing, OSError) as e:
         result["missing"].append(str(e))
         show.line(show.paint("33", f"Missing: {e}"))
-        code = 1
         try:
             result["observe"] = observe(show, args, result["missing"])
         except Missing as e2:
             show.line(str(e2))
-    except KeyboardInterrupt:
-        show.line("interrupted; everything the demo made is gone")
-        code = 130
-    result["seconds"] = round(time.monotonic() - started, 1)
-    where = os.path.join(args.build, "demo")
+        return 1
+    table(show, result["idle"], result["rows"])
+    result["complete"] = code == 0
+    if not all(r["proves"] and r.get("put_back") for r in result["rows"]):
+        code = 1
+    for c in next((r["capabilities"] for r in result["rows"] if r.get("capabilities")), []):
+        if not c["have"]:
+            show.line(f"Missing: {c['what']}: {c['why']}" + (f"; {c['remedy']}" if c["remedy"] else ""))
+            result["missing"].append(c["what"])
+    return code
+
+
+def keep(result, build):
+    """The directory demo.json was written to: the build's, or one of its own where that is not ours."""
+    where = os.path.join(build, "demo")
     try:
         os.makedirs(where, exist_ok=True)
         if not os.access(where, os.W_OK):
@@ -293,7 +301,38 @@ def main():
     with open(where + "/demo.json", "w", encoding="utf-8") as f:
         json.dump(result, f, indent=1)
         f.write("\n")
-    show.line(f"{result['seconds']:.0f} s; the same as data: {os.path.relpath(where)}/demo.json")
+    return where
+
+
+def main():
+    p = argparse.ArgumentParser(description="See reprieve work on this machine.")
+    p.add_argument("--build", default=os.environ.get("REPRIEVE_BUILD", "build"))
+    p.add_argument("--mode", choices=("enforce", "rescue"), default="enforce",
+                   help="enforce acts at once (the default here); rescue waits until the way in is dead for 20 s")
+    p.add_argument("--only", action="append", choices=RUNAWAYS, help="this runaway only; may be repeated")
+    p.add_argument("--quick", action="store_true", help="one runaway, one login a cell, a short patience: a look, no proof")
+    args = p.parse_args()
+    args.build = os.path.abspath(args.build)
+    os.environ["REPRIEVE_BUILD"] = args.build
+    lab.TOOLS = os.path.join(args.build, "tools")
+    for s in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(s, lab.interrupt)
+    show = Show(*(QUICK if args.quick else (LOGINS, CUT)))
+    started = time.monotonic()
+    result = {"schema": 1, "mode": args.mode, "kernel": platform.release(), "cpus": os.cpu_count(), "layout": None,
+              "cut_seconds": show.cut, "missing": [], "idle": None, "rows": [], "observe": None, "complete": False}
+    for what, remedy in missing_here():
+        result["missing"].append(what)
+        show.line(show.paint("33", f"Missing: {what}; {remedy}"))
+    try:
+        code = demo(show, args, result)
+    except KeyboardInterrupt:
+        show.line("interrupted; everything the demo made is gone")
+        code = 130
+    with deaf():
+        result["seconds"] = round(time.monotonic() - started, 1)
+        where = keep(result, args.build)
+        show.line(f"{result['seconds']:.0f} s; the same as data: {os.path.relpath(where)}/demo.json")
     return code
 
 

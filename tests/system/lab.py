@@ -27,13 +27,14 @@ from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from labguard import Guard  # noqa: E402
-from labtree import Layout, Missing, Tree, alone, deaf, die_with_parent, read, sweep, write  # noqa: E402,F401
+from labtree import Layout, Missing, Tree, alone, deaf, die_with_parent, hear, read, sweep, write  # noqa: E402,F401
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("REPRIEVE_BUILD", os.path.join(REPO, "build"))
 TOOLS = os.path.join(BUILD, "tools")
 LOGIN_TIMEOUT = 30
 HEALTH_TIMEOUT = 10
+SESSION_END = 10                       # seconds a login under way is given at the end
 LOAD_SECONDS = 900                     # hard end of every load
 GROUPS = 64
 HARM_FACTOR = 3                        # "several times slower"
@@ -143,6 +144,12 @@ class Victim:
                 if p.stdout:
                     p.stdout.close()
         self.sshd = self.health = None
+        # A login under way runs root's own profile; killed in its middle, that may leave something
+        # half done (the lock of a version manager, on which every later login waits). Its client and
+        # the load are gone, so it ends by itself.
+        deadline = time.monotonic() + SESSION_END
+        while self.group.pids() and time.monotonic() < deadline:
+            time.sleep(0.02)
         if self._made_run_sshd:
             with contextlib.suppress(OSError):
                 os.rmdir("/run/sshd")
@@ -305,14 +312,17 @@ class Lab:
         try:
             if self._signals:
                 for s in (signal.SIGTERM, signal.SIGHUP):
-                    old = signal.signal(s, _interrupt)
+                    old = signal.signal(s, interrupt)
                     self._stack.callback(signal.signal, s, old)
             if os.geteuid() == 0:
                 self._stack.enter_context(alone())
-            self.dir = tempfile.mkdtemp(prefix="reprieve-lab-")
-            os.chmod(self.dir, 0o711)
-            self._stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
-            self.tree = self._stack.enter_context(Tree())
+            with deaf():                # what is made is known to the stack, or not made
+                self.dir = tempfile.mkdtemp(prefix="reprieve-lab-")
+                self._stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
+                os.chmod(self.dir, 0o711)
+                self.tree = Tree()
+                self._stack.callback(self.tree.close)
+            self.tree.__enter__()
             self.victim = Victim(self.tree, self.dir, health_group=self._health_group)
             self._stack.callback(self.victim.stop)
             self.victim.start()
@@ -351,7 +361,8 @@ class Lab:
         return Guard(self, mode, **options)
 
 
-def _interrupt(number, frame):
+def interrupt(number, frame):
+    """A signal handler: SIGTERM and a hang-up end as Ctrl-C does."""
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 
-from labtree import PR_SET_PDEATHSIG, Missing, _libc, deaf, read
+from labtree import Missing, deaf, die_with_parent, hear, read
 
 READY_TIMEOUT = 15
 STOP_TIMEOUT = 15
@@ -54,7 +54,12 @@ class Guard:
         self.proc = None
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:           # Ctrl-C while it starts: it ends before what it looks at goes
+            if self.proc is not None and self.proc.poll() is None:
+                self.stop()
+            raise
         return self
 
     def __exit__(self, *exc):
@@ -89,9 +94,10 @@ class Guard:
         tree = self.lab.tree
 
         def place():
+            hear()
             tree.go_home()
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)    # it puts everything back, then ends
-        with open(self.log, "ab") as log:
+            die_with_parent(signal.SIGTERM)            # it puts everything back, then ends
+        with open(self.log, "ab") as log, deaf():      # started and known, or neither
             started = time.monotonic()
             self.proc = subprocess.Popen(self.argv(), preexec_fn=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:

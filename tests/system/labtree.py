@@ -64,6 +64,11 @@ def deaf():
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
+def hear():
+    """In a child that was made by a deaf() parent."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+
+
 _alone = {"fd": -1, "labs": 0}
 
 
@@ -108,8 +113,8 @@ def start_time(pid):
         return None
 
 
-def die_with_parent():
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def die_with_parent(how=signal.SIGKILL):
+    _libc.prctl(PR_SET_PDEATHSIG, how, 0, 0, 0)
 
 
 def ordinary():
@@ -166,6 +171,11 @@ class Layout:
         return where
 
 
+def unwritable(where, e):
+    return (f"the cgroup tree at {where} can not be written ({e.strerror}): "
+            "in a container, run on the host or with a writable cgroup mount")
+
+
 class Group:
     """One group of a Tree: the same name in every hierarchy."""
 
@@ -173,8 +183,14 @@ class Group:
         self.tree, self.name = tree, name
         self.leaf = tree.prefix + name
         self.dirs = [os.path.join(root + tree.base, self.leaf) for root in tree.layout.roots()]
-        for d in self.dirs:
-            os.mkdir(d)
+        try:
+            for d in self.dirs:
+                os.mkdir(d)
+        except OSError as e:
+            self.remove()
+            if e.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+            raise Missing(unwritable(os.path.dirname(e.filename), e)) from e
         self.cpu = self.dirs[0]
         self.path = self.cpu[len(tree.layout.cpu_root):]
 
@@ -296,8 +312,7 @@ class Tree:
         except OSError as e:
             self.close()
             if e.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                raise Missing(f"the cgroup tree at {self.layout.cpu_root} can not be written ({e.strerror}): "
-                              "in a container, run on the host or with a writable cgroup mount") from e
+                raise Missing(unwritable(self.layout.cpu_root, e)) from e
             raise
         except BaseException:
             self.close()
@@ -354,8 +369,9 @@ class Tree:
             g.enter()
 
     def group(self, name):
-        if name not in self.groups:
-            self.groups[name] = Group(self, name)
+        with deaf():                    # made and known, or neither
+            if name not in self.groups:
+                self.groups[name] = Group(self, name)
         return self.groups[name]
 
     def drop(self, name):

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make demo` where things go wrong: Ctrl-C at any moment, a machine where something is missing.
+
+The real demo runs, in its quick form, with a temporary directory of its own; that directory in
+a process's environment tells what is its offspring, its pid what cgroups are."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+from conftest import need_root
+from labtree import STATE, Layout, Missing, deaf, read
+
+DEMO = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "demo", "demo.py")
+BUILD = os.path.abspath(os.environ.get("REPRIEVE_BUILD", os.path.join(os.path.dirname(DEMO), "..", "..", "build")))
+PATIENCE = 60
+NOBODY = 65534
+
+
+def roots():
+    try:
+        return Layout().roots()
+    except Missing:
+        return []
+
+
+def ours():
+    """Every cgroup that carries the product's name, in whatever hierarchy."""
+    return {e.path for r in roots() for e in os.scandir(r) if e.name.startswith("reprieve-")}
+
+
+class Demo:
+    """One run of the demo in a session of its own; ended, and looked after, at the exit."""
+
+    def __init__(self, *args, wrap=(), guard="", **popen):
+        self.tmp = tempfile.mkdtemp(prefix="demo-", dir="/tmp")
+        os.chmod(self.tmp, 0o1777)
+        self.before, self.sshd = ours(), os.path.isdir("/run/sshd")
+        self.log = self.tmp + ".log"
+        # a copy of the build's names, so that demo.json is this run's own
+        self.build = os.path.join(self.tmp, "build")
+        os.mkdir(self.build)
+        for name in os.listdir(BUILD):
+            if name.startswith("reprieve") or name == "tools":
+                os.symlink(os.path.join(BUILD, name), os.path.join(self.build, name))
+        if guard:                       # a command that starts the guard
+            os.unlink(self.build + "/reprieved")
+            with open(self.build + "/reprieved", "w", encoding="ascii") as f:
+                os.fchmod(f.fileno(), 0o755)
+                f.write(f'#!/bin/sh\nexec {guard} {BUILD}/reprieved "$@"\n')
+        env = {**os.environ, "TMPDIR": self.tmp, "PYTHONDONTWRITEBYTECODE": "1"}
+        env.pop("REPRIEVE_BUILD", None)
+        os.chmod(self.build, 0o1777)
+        with open(self.log, "wb") as log:
+            self.proc = subprocess.Popen([*wrap, DEMO, "--build", self.build, "--quick", *args], env=env, stdin=subprocess.DEVNULL,
+                                         stdout=log, stderr=log, start_new_session=True, **popen)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        with deaf():
+            if self.proc.poll() is None:
+                os.killpg(self.proc.pid, signal.SIGTERM)
+                try:
+                    self.proc.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    os.killpg(self.proc.pid, signal.SIGKILL)
+                    self.proc.wait()
+            shutil.rmtree(self.tmp, ignore_errors=True)
+            os.unlink(self.log)
+
+    def text(self):
+        return read(self.log)
+
+    def until(self, pattern):
+        """Waits for a line of the output; False where the demo has ended before."""
+        deadline = time.monotonic() + PATIENCE
+        while not re.search(pattern, self.text()):
+            assert time.monotonic() < deadline, f"no \"{pattern}\" within {PATIENCE} s: {self.text()}"
+            if self.proc.poll() is not None:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def interrupt(self):
+        """What a terminal does at Ctrl-C: to all of the foreground, not to Python alone."""
+        os.killpg(self.proc.pid, signal.SIGINT)
+
+    def wait(self):
+        return self.proc.wait(PATIENCE)
+
+    def result(self):
+        with open(os.path.join(self.build, "demo", "demo.json"), encoding="utf-8") as f:
+            return json.load(f)
+
+    def offspring(self):
+        out = []
+        for pid in (int(p) for p in os.listdir("/proc") if p.isdigit()):
+            try:
+                if f"TMPDIR={self.tmp}\0" in read(f"/proc/{pid}/environ") or self.tmp in read(f"/proc/{pid}/cmdline"):
+                    out.append((pid, read(f"/proc/{pid}/cmdline").replace("\0", " ")))
+            except OSError:
+                pass
+        return out
+
+    def leaves_nothing(self):
+        assert not self.offspring()
+        assert ours() <= self.before
+        assert not os.path.isdir(f"{STATE}/{self.proc.pid}")
+        assert os.listdir(self.tmp) == ["build"], self.text()
+        assert os.path.isdir("/run/sshd") == self.sshd
+
+
+# The words of the output after which Ctrl-C comes, and how long after.
+MOMENTS = [("", 0.15), ("", 0.4), ("A private sshd", 0.1), ("idle +login", 0), ("idle +login", 0.3),
+           ("without reprieve +login", 0), ("without reprieve +login", 0.15), ("reprieve acted", 0), ("with reprieve +login", 0.1)]
+
+
+@pytest.mark.parametrize("words,later", MOMENTS)
+def test_interrupted(words, later):
+    need_root()
+    with Demo("--only", "inside") as demo:
+        assert demo.until(words), demo.text()
+        time.sleep(later)
+        demo.interrupt()
+        code = demo.wait()
+        text = demo.text()
+        if "waiting for another lab" in text:
+            pytest.skip("needs: no other lab on this machine")
+        demo.leaves_nothing()
+        assert code in (130, -signal.SIGINT), text         # -SIGINT: before main() began
+        assert code != 130 or "everything the demo made is gone" in text
+        assert code != 130 or demo.result()["complete"] is False
+
+
+def test_interrupted_twice_and_by_hangup():
+    """Impatience does not stop the clean-up, and a closed terminal is no less than Ctrl-C."""
+    need_root()
+    with Demo("--only", "inside") as demo:
+        assert demo.until("without reprieve +login"), demo.text()
+        time.sleep(0.2)
+        os.killpg(demo.proc.pid, signal.SIGHUP)
+        for _ in range(10):
+            time.sleep(0.02)
+            if demo.proc.poll() is None:
+                demo.interrupt()
+        demo.wait()
+        demo.leaves_nothing()
+
+
+def observed(demo, what):
+    """It says what is missing, and shows the rest: what the guard sees."""
+    code, text = demo.wait(), demo.text()
+    assert "Traceback" not in text, text
+    assert code == 1, text
+    assert re.search(f"Missing: .*{what}", text), text
+    assert "Observe mode" in text and "mode observe" in text, text
+    r = demo.result()
+    assert any(re.search(what, m) for m in r["missing"]) and r["complete"] is False
+    assert r["observe"]["status"]["mode"] == "observe", text
+    demo.leaves_nothing()
+    return r
+
+
+def nobody():
+    """For Popen: a user who is not root, and may read the checkout."""
+    if os.geteuid() != 0:
+        return {}
+    who = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    if subprocess.run(["test", "-r", DEMO, "-a", "-x", os.path.join(BUILD, "reprieved")], **who).returncode != 0:
+        pytest.skip("needs: a checkout that others may read")
+    return who
+
+
+def test_not_root():
+    with Demo(**nobody()) as demo:
+        observed(demo, "root")
+
+
+def test_not_root_interrupted():
+    with Demo(**nobody()) as demo:
+        assert demo.until("Observe mode"), demo.text()
+        time.sleep(0.5)
+        demo.interrupt()
+        assert demo.wait() == 130, demo.text()
+        demo.leaves_nothing()
+
+
+def test_readonly_cgroups():
+    """As in a container: the tree is there, and nothing in it can be written."""
+    need_root()
+    mounts = sorted(set(Layout().mounts.values()))
+    script = "".join(f"mount -o remount,bind,ro '{m}' && " for m in mounts) + 'exec "$@"'
+    if subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("needs: cgroup mounts that can be made read-only")
+    with Demo(wrap=["unshare", "--mount", "sh", "-c", script, "sh"]) as demo:
+        r = observed(demo, "can not be written")
+        squeezing = next(c for c in r["observe"]["status"]["capabilities"] if c["what"] == "squeezing")
+        assert not squeezing["have"] and "read-only" in squeezing["why"].lower(), squeezing
+
+
+def test_without_bpf():
+    """Without the privilege, as without the kernel's support: said, and relieved all the same."""
+    need_root()
+    without = "-bpf,-perfmon,-sys_admin"
+    with Demo("--only", "siblings", guard=f"setpriv --bounding-set={without} --inh-caps={without}") as demo:
+        demo.wait()
+        text, r = demo.text(), demo.result()
+        assert "Traceback" not in text, text
+        assert re.search("Missing: .*(probe|BPF)", text), text
+        row = r["rows"][0]
+        assert row["error"] is None and row["put_back"], text
+        assert row["proves"], f"the runaway did no harm: nothing is shown by this run: {text}"
+        assert row["seconds_to_relief"] is not None, text
+        demo.leaves_nothing()
