@@ -316,6 +316,12 @@ static int wire_up(struct guard *g)
 	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGQUIT);
+	/* Their default would end us without putting anything back. */
+	(void)signal(SIGUSR1, SIG_IGN);
+	(void)signal(SIGUSR2, SIG_IGN);
+	(void)signal(SIGALRM, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	r = loop_signals(&g->loop, &signals, on_signal, g);
 	if (r < 0)
 		return r;
@@ -417,6 +423,10 @@ static int restore_only(const struct options *o)
 	if (fd >= 0 && rt_restore(fd) < 0)
 		fprintf(stderr, "reprieved: the real-time budget of our cgroup could not be put back\n");
 	remove_own_groups();
+	if (r == -EBADMSG) {
+		fprintf(stderr, "reprieved: put back %u value%s, but the journal was damaged (see above): compare the rest by hand\n", n, n == 1 ? "" : "s");
+		return EXIT_FAILURE;
+	}
 	if (r < 0) {
 		fprintf(stderr, "reprieved: not everything could be put back: %s; its records stay in %s/journal\n", strerror(-r), o->rundir);
 		return EXIT_FAILURE;

@@ -144,7 +144,8 @@ static int run_release(struct cli *cli, int argc, char **argv)
 				return complain(cli, EX_UNAVAILABLE, "a guard is running but does not answer; nothing was released",
 						"try again, or stop it: systemctl stop reprieve puts everything back");
 			if (r < 0)
-				return complain(cli, EXIT_FAILURE, strerror(-r), "the journal could not be restored; see above");
+				return complain(cli, EXIT_FAILURE, r == -EBADMSG ? "the journal was damaged, so not everything is known to be put back" : strerror(-r),
+						"the journal could not be restored as a whole; see above");
 			return complain(cli, 0, "the guard is not running; all that its journal held is put back", NULL);
 		}
 		if (r == 0)

@@ -253,17 +253,37 @@ int act_restore_all(struct act *a, unsigned *ret_n)
 	return r;
 }
 
+/* What is wrong with a journal is said while it is opened, and nothing else is. */
+struct opening {
+	act_say_t say;
+	void *userdata;
+	bool open, wrong;
+};
+
+static void say_opening(void *data, const char *line)
+{
+	struct opening *o = data;
+
+	o->wrong = o->wrong || !o->open;
+	if (o->say != NULL)
+		o->say(o->userdata, line);
+}
+
 int act_restore_journal(const char *rundir, act_say_t say, void *userdata, unsigned *ret_n)
 {
+	struct opening o = { .say = say, .userdata = userdata };
 	_cleanup_(act_freep) struct act *a = NULL;
-	struct act_config config = { .rundir = rundir, .say = say, .userdata = userdata };
+	struct act_config config = { .rundir = rundir, .say = say_opening, .userdata = &o };
 	int r = act_new(&a, &config);
 
+	o.open = true;
 	if (ret_n != NULL)
 		*ret_n = 0;
-	if (r == ACT_E_NOTHING)
-		return 0;
-	return r != 0 ? r : act_restore_all(a, ret_n);
+	if (r == 0)
+		r = act_restore_all(a, ret_n);
+	else if (r == ACT_E_NOTHING)
+		r = 0;
+	return r == 0 && o.wrong ? -EBADMSG : r;
 }
 
 int act_arm(struct act *a)

@@ -59,7 +59,8 @@ struct act *act_free(struct act *a);            /* NULL; restores nothing; takes
 int act_restore_all(struct act *a, unsigned *ret_n);
 
 /* The same without a guard: `reprieved --restore`, `reprieve release --all`.
- * 0 also where there was nothing; ACT_E_RUNNING; -errno. */
+ * 0 also where there was nothing; ACT_E_RUNNING; -EBADMSG: what could be read is put back, but
+ * the journal was damaged; -errno. */
 int act_restore_journal(const char *rundir, act_say_t say, void *userdata, unsigned *ret_n);
 
 /* The first quota of a kernel patches its code: have that done now, on a cgroup of

@@ -252,7 +252,7 @@ static bool root_is_sound(const char root[static ACT_ROOT_MAX])
 }
 
 /* NULL: the file can be worked with. Else what is wrong with it, for people. */
-static const char *journal_load(struct journal *j, int fd, unsigned *ret_bad)
+static const char *journal_load(struct journal *j, int fd, unsigned *ret_bad, bool *ret_short)
 {
 	struct journal_header h;
 	struct stat st;
@@ -270,7 +270,8 @@ static const char *journal_load(struct journal *j, int fd, unsigned *ret_bad)
 		return "it has another format";
 	/* What a truncated file has lost cannot be restored, but the rest can; without room for all of it, in what there is. */
 	j->slots = JOURNAL_SLOTS;
-	if (st.st_size < JOURNAL_FILE_SIZE && journal_allocate(fd, st.st_size) < 0)
+	*ret_short = st.st_size < JOURNAL_FILE_SIZE;
+	if (*ret_short && journal_allocate(fd, st.st_size) < 0)
 		j->slots = (unsigned)(MAX((off_t)0, st.st_size - JOURNAL_HEADER_SIZE) / JOURNAL_RECORD_SIZE);
 	j->layout = h.layout;
 	for (unsigned i = 0; i < j->slots; i++) {
@@ -297,13 +298,16 @@ static int journal_open(struct journal *j, const char *rundir, act_say_t say, vo
 	_cleanup_(cleanup_close) int fd = openat(j->dir_fd, JOURNAL_FILE, O_RDWR|O_NOFOLLOW|O_CLOEXEC|O_NONBLOCK|O_NOCTTY);
 	const char *wrong;
 	unsigned bad = 0;
+	bool cut = false;
 
 	if (fd < 0 && errno == ENOENT)
 		return JOURNAL_E_NONE;
-	wrong = fd >= 0 ? journal_load(j, fd, &bad) : errno == ELOOP ? "it is a symbolic link" : "it cannot be opened";
+	wrong = fd >= 0 ? journal_load(j, fd, &bad, &cut) : errno == ELOOP ? "it is a symbolic link" : "it cannot be opened";
 	if (wrong == NULL) {
 		char line[128];
 
+		if (cut)
+			journal_say(say, userdata, rundir, "a part of it was cut off; what that spoke of is left as it is");
 		if (bad > 0) {
 			str_format(line, sizeof(line), "%u damaged records were skipped; what they spoke of is left as it is", bad);
 			journal_say(say, userdata, rundir, line);
