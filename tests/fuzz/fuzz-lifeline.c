@@ -26,18 +26,18 @@ static void clean(void)
 
 static void one_line(const char *line)
 {
-	char unit[256], again[256], text[300];
-	int32_t before, before_again;
-	int dropin, dropin_again;
+	char unit[256], again[256], text[320];
+	struct lifeline_record r, r_again;
 
-	if (lifeline_parse_line(line, unit, sizeof(unit), &before, &dropin) < 0)
+	if (lifeline_parse_line(line, unit, sizeof(unit), &r) < 0)
 		return;
 	assert(unit[0] != '\0' && strpbrk(unit, "/ \n\033'\"") == NULL);
 	assert(str_ends(unit, ".service") || str_ends(unit, ".scope") || str_ends(unit, ".slice"));
-	assert(before >= LIFELINE_UNSET && before <= 10000 && (dropin == 0 || dropin == 1));
-	str_format(text, sizeof(text), "%s %d %d", unit, before, dropin);
-	assert(lifeline_parse_line(text, again, sizeof(again), &before_again, &dropin_again) == 0);
-	assert(strcmp(unit, again) == 0 && before == before_again && dropin == dropin_again);
+	assert(r.before >= LIFELINE_UNSET && r.before <= 10000 && (r.dropin == 0 || r.dropin == 1));
+	assert(r.ours >= 1 && r.ours <= 10000 && r.previous >= 1 && r.previous <= 10000);
+	str_format(text, sizeof(text), "%s %d %d %d %d", unit, r.before, r.dropin, r.ours, r.previous);
+	assert(lifeline_parse_line(text, again, sizeof(again), &r_again) == 0);
+	assert(strcmp(unit, again) == 0 && memcmp(&r, &r_again, sizeof(r)) == 0);
 }
 
 static void whole(const char *text, size_t n)
