@@ -725,6 +725,33 @@ static void realtime_hog(void **state)
 	world_free(w);
 }
 
+/* A hog that never leaves its CPU is seen by the probe at its first switch, a second late: until
+ * then a weight was tried, which cannot help. */
+static void realtime_seen_late(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/rt.service", 2);
+	unsigned i;
+
+	w->n_ranked = 1;
+	w->ranked[0] = (struct task_ref) { .pid = 5, .tid = 5, .start = 5, .cpu_pm = 9500, .policy = 1, .comm = "fifo" };
+	world_calm(w, 9000);
+	for (i = 0; i < 100 && w->whys[WHY_NO_EFFECT] == 0; i++)
+		culprit_window(w, HOG, 0, 10);
+	assert_int_equal(w->count[VERB_TASKS_OTHER], 0);
+	assert_int_equal(w->whys[WHY_NO_EFFECT] > 0, 1);
+	for (i = 0; i < 20; i++) {
+		bool well = w->verbs_of[HOG] & (1u << VERB_TASKS_OTHER);
+
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 3, 1500, well ? 20 : 48000, 1500, well ? 20 : 48000);
+		world_sample(w, HOG, 97000, 0, 97000, 0)->rt_run_us = 95000;
+		world_send(w);
+	}
+	assert_int_equal(w->count[VERB_TASKS_OTHER], 1);
+	world_free(w);
+}
+
 /* Real-time hogs at their budget look idle to a steward that runs in the gaps. */
 static void realtime_hog_in_the_gaps(void **state)
 {
@@ -1450,6 +1477,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(culprit_answers_the_health_check),
 	cmocka_unit_test(endpoint_gets_worse), cmocka_unit_test(endpoint_was_slow),
 	cmocka_unit_test(realtime_hog),
+	cmocka_unit_test(realtime_seen_late),
 	cmocka_unit_test(realtime_hog_in_the_gaps),
 	cmocka_unit_test(stolen_time),
 	cmocka_unit_test(own_limit_and_a_neighbour),

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -163,12 +164,39 @@ static void test_failed_writes_change_nothing(void **state)
 static void test_lock(void **state)
 {
 	struct journal *j = open_journal(&layout), *second = NULL;
+	int status;
+	pid_t pid = fork();
 
-	assert_int_equal(journal_new(&second, rundir, &layout, say, NULL), JOURNAL_E_LOCKED);
-	assert_int_equal(journal_new(&second, rundir, NULL, say, NULL), JOURNAL_E_LOCKED);
-	assert_null(second);
+	if (pid == 0)
+		_exit(journal_new(&second, rundir, &layout, say, NULL) == JOURNAL_E_LOCKED &&
+		      journal_new(&second, rundir, NULL, say, NULL) == JOURNAL_E_LOCKED && second == NULL ? 0 : 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 	journal_free(j);
 	journal_free(open_journal(&layout));
+}
+
+/* A guard that is killed between fork and exec of a helper leaves a child with its descriptors. */
+static void test_lock_dies_with_the_guard(void **state)
+{
+	int ends[2], status;
+	char c;
+	pid_t pid;
+
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)open_journal(&layout);
+		(void)close(ends[1]);
+		if (fork() == 0)
+			_exit(read(ends[0], &c, 1) == 0 ? 0 : 1);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	journal_free(open_journal(&layout));
+	(void)close(ends[0]);
+	(void)close(ends[1]);
 }
 
 static void test_none(void **state)
@@ -283,6 +311,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_writes_change_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lock_dies_with_the_guard, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_check),

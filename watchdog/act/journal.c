@@ -10,8 +10,10 @@
  *
  * The file is allocated whole (fallocate reserves tmpfs pages), so writing into it
  * later cannot meet ENOSPC. It is made under another name and renamed, so a
- * journal is complete or not there. Two guards are kept apart by flock on a file
- * of its own, since the journal's inode may be replaced.
+ * journal is complete or not there. Two guards are kept apart by a lock on a file
+ * of its own, since the journal's inode may be replaced. It is a record lock: flock's
+ * would live on in a child that a killed guard had forked and that, on a starved
+ * machine, did not come to its exec yet.
  *
  * What is read back is hostile until proven: a symlink, a fifo, another's file, a
  * foreign boot, a wrong checksum, a path with ".." are set aside or skipped, and
@@ -23,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -342,8 +343,8 @@ static int journal_open_rundir(struct journal *j, const char *rundir, bool creat
 	j->lock_fd = openat(j->dir_fd, JOURNAL_LOCK, O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
 	if (j->lock_fd < 0)
 		return -errno;
-	if (flock(j->lock_fd, LOCK_EX|LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? JOURNAL_E_LOCKED : -errno;
+	if (fcntl(j->lock_fd, F_SETLK, &(struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET }) < 0)
+		return errno == EACCES || errno == EAGAIN ? JOURNAL_E_LOCKED : -errno;
 	return 0;
 }
 

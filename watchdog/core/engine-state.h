@@ -136,6 +136,7 @@ struct inflight {
 struct memory {
 	uint64_t group;
 	enum why why;                   /* FAILED, TOO_LONG, OPERATOR, YIELD, NOT, VICTIM_WORSE */
+	bool realtime;                  /* what is remembered was done to its real-time tasks */
 	usec_t until;
 };
 
@@ -276,7 +277,7 @@ void squeeze_flush(struct engine *e);                   /* what is to be done â†
 void squeeze_remember(struct engine *e, uint64_t group, enum why why, usec_t until);
 bool squeeze_stuck(const struct squeeze *s);            /* could not be released, and is tried again slowly */
 bool squeeze_holds(const struct engine *e);             /* is there any other? */
-bool squeeze_barred(const struct engine *e, uint64_t group);
+bool squeeze_barred(const struct engine *e, uint64_t group, bool realtime);
 
 /* orders.c: events that are no measurements */
 int  orders_group(struct engine *e, const struct group_info *info);

@@ -92,7 +92,7 @@ bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
 	for (i = 0; i < e->n_squeezes; i++)
 		if (e->squeezes[i].group == x->info.id)
 			return false;
-	if (squeeze_barred(e, x->info.id))
+	if (squeeze_barred(e, x->info.id, realtime))
 		return false;
 	if (x->self)
 		return false;
