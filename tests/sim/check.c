@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/explain.h"
+#include "core/triage.h"
 #include "sim.h"
 
 #define HARM_MEMORY     (5 * USEC_PER_SEC)      /* a squeeze follows harm within this */
@@ -132,8 +133,8 @@ void check_before(struct sim *s, const struct event *ev)
 
 		if (as == IMPORTANCE_NONE)
 			continue;
-		/* Much of almost nothing is no harm. */
-		if (MAX((int64_t) snap->groups[i].wait_us, snap->groups[i].psi_some_us) * 12 < (int64_t) snap->window)
+		/* Much of almost nothing is no harm; in a crowd, where its next turn is far away, less counts. */
+		if (MAX((int64_t) snap->groups[i].wait_us, snap->groups[i].psi_some_us) * (triage_many(snap) ? 50 : 12) < (int64_t) snap->window)
 			continue;
 		worst = MAX(worst, slowdown(snap, &snap->groups[i]));
 		if (as == IMPORTANCE_LOGIN) {

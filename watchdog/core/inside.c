@@ -89,9 +89,13 @@ bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
 	if (slot < 0)
 		return false;
 	x = &e->groups.slot[slot];
-	for (i = 0; i < e->n_squeezes; i++)
-		if (e->squeezes[i].group == x->info.id)
+	for (i = 0; i < e->n_squeezes; i++) {
+		const struct squeeze *s = &e->squeezes[i];
+
+		/* A weight or quota that it has already gives way to what can help. */
+		if (s->group == x->info.id && (!realtime || s->realtime || s->inside || s->release || s->pool != pool))
 			return false;
+	}
 	if (squeeze_barred(e, x->info.id, realtime))
 		return false;
 	if (x->self)

@@ -317,6 +317,16 @@ struct squeeze *squeeze_new(struct engine *e, uint32_t pool, const struct target
 	struct params par = engine_params(e, pool);
 	struct squeeze *s;
 
+	s = squeeze_find(e, x->info.id);
+	if (s != NULL && t->realtime) {
+		/* Its tasks turned out to be real-time ones. */
+		s->todo = 0;
+		s->undo = s->knobs;
+		s->inside = s->realtime = true;
+		s->reason = *r;
+		squeeze_climb(e, s, (enum rung)t->rung);
+		return s;
+	}
 	if (e->n_squeezes >= MAX_SQUEEZES)
 		return NULL;
 	s = &e->squeezes[e->n_squeezes++];
