@@ -151,6 +151,20 @@ static void not_cpu(void **state)
 	t = decide(1);
 	assert_int_equal(t.cause, CAUSE_REALTIME);
 	assert_int_equal(t.group, 100);
+	/* Not the root cgroup while there is another, and the worst. */
+	st->h.n_suspects = 3;
+	st->h.suspects[0].no_unit = UNIT_ROOT;
+	st->h.suspects[1] = st->h.suspects[2] = st->h.suspects[0];
+	st->h.suspects[1].no_unit = st->h.suspects[2].no_unit = UNIT_OK;
+	st->h.suspects[1].id = 101;
+	st->h.suspects[2].id = 102;
+	st->h.suspects[2].rt_run_us = 70000;
+	assert_int_equal(decide(1).group, 102);
+	/* It is stopped by its budget for a part of each second. */
+	st->h.suspects[0].rt_run_us = st->h.suspects[1].rt_run_us = st->h.suspects[2].rt_run_us = 0;
+	st->s.window = USEC_PER_SEC / 4;
+	assert_int_equal(decide(3).cause, CAUSE_REALTIME);
+	assert_int_equal(decide(1).cause, CAUSE_RUNAWAY);
 }
 
 static void without_harm(void **state)

@@ -84,14 +84,31 @@ static void find_own_limit(const struct harm *h, struct triage *t)
 		}
 }
 
-static const struct suspect *find_realtime(const struct harm *h, const struct snapshot *s)
+/* Who runs most at real-time priority, of those whose tasks may be made ordinary: we run so
+ * ourselves, and where we were started by hand, in the root cgroup. */
+static bool find_realtime(struct triage_memory *m, const struct harm *h, const struct snapshot *s)
 {
+	const struct suspect *best = NULL;
+	bool known = false;
 	uint32_t i;
 
-	for (i = 0; i < h->n_suspects; i++)
-		if (h->suspects[i].no_unit != UNIT_SELF && (uint64_t)h->suspects[i].rt_run_us * PERMYRIAD_FULL >= MAX(s->window, 1) * TRIAGE_RT_PART)
-			return &h->suspects[i];
-	return NULL;
+	m->rt_left -= MIN(m->rt_left, s->window);
+
+	for (i = 0; i < h->n_suspects; i++) {
+		const struct suspect *x = &h->suspects[i];
+		bool better = best == NULL || (x->no_unit != UNIT_ROOT && best->no_unit == UNIT_ROOT) ||
+			      ((x->no_unit == UNIT_ROOT) == (best->no_unit == UNIT_ROOT) && x->rt_run_us > best->rt_run_us);
+
+		if (x->no_unit != UNIT_SELF && (uint64_t)x->rt_run_us * PERMYRIAD_FULL >= MAX(s->window, 1) * TRIAGE_RT_PART && better)
+			best = x;
+		known = known || x->id == m->rt_group;
+	}
+	if (best == NULL)
+		return known && m->rt_left > 0;
+	m->rt_group = best->id;
+	m->rt_run = (permyriad_t)MIN((uint64_t)best->rt_run_us * PERMYRIAD_FULL / MAX(s->window, 1), (uint64_t)INT32_MAX);
+	m->rt_left = TRIAGE_RT_LASTS;
+	return true;
 }
 
 static void say(struct triage *t, enum cause cause, permyriad_t measured, permyriad_t limit, uint64_t group)
@@ -107,9 +124,8 @@ void triage_decide(struct triage_memory *m, const struct snapshot *s, const stru
 {
 	struct triage t = { .cause = CAUSE_NONE, .measured = -1, .limit = -1, .own_limit = 0 };
 	const struct machine_sample *x = &s->machine;
-	const struct suspect *rt;
 	permyriad_t level = h->self_level, i, pids = -1;
-	bool harmed;
+	bool harmed, rt;
 
 	smooth(&m->steal, x->steal);
 	smooth(&m->irq, x->irq);
@@ -120,7 +136,7 @@ void triage_decide(struct triage_memory *m, const struct snapshot *s, const stru
 	harmed = level >= over;
 	find_set(h, s, g, &t);
 	find_own_limit(h, &t);
-	rt = find_realtime(h, s);
+	rt = find_realtime(m, h, s);
 	if (x->tasks > 0 && x->tasks_max > 0)
 		pids = (permyriad_t)MIN((int64_t)x->tasks * PERMYRIAD_FULL / x->tasks_max, PERMYRIAD_FULL);
 	if (pids >= TRIAGE_PIDS)
@@ -138,9 +154,8 @@ void triage_decide(struct triage_memory *m, const struct snapshot *s, const stru
 		say(&t, CAUSE_BLOCKED, m->io_full, TRIAGE_IO_FULL, GROUP_NONE);
 	else if (harmed && h->total > 0 && h->kernel * 2 >= h->total)
 		say(&t, CAUSE_KERNEL, (permyriad_t)(h->kernel * PERMYRIAD_FULL / h->total), PERMYRIAD_FULL / 2, GROUP_NONE);
-	else if (harmed && rt != NULL)
-		say(&t, CAUSE_REALTIME, (permyriad_t)MIN((uint64_t)rt->rt_run_us * PERMYRIAD_FULL / MAX(s->window, 1), (uint64_t)INT32_MAX),
-		    TRIAGE_RT_PART, rt->id);
+	else if (harmed && rt)
+		say(&t, CAUSE_REALTIME, m->rt_run, TRIAGE_RT_PART, m->rt_group);
 	else if (pids >= TRIAGE_PIDS && !harmed)
 		say(&t, CAUSE_PIDS, pids, TRIAGE_PIDS, h->n_suspects > 0 ? h->suspects[0].id : GROUP_NONE);
 	else if (!harmed && t.own_limit > 0)

@@ -13,6 +13,7 @@
 #define TRIAGE_MEM_FULL   2000
 #define TRIAGE_IO_FULL    4000
 #define TRIAGE_RT_PART    5000          /* of one CPU, run by real-time tasks of one cgroup */
+#define TRIAGE_RT_LASTS   USEC_PER_SEC  /* the kernel's own limit stops them within each second, and starts them again */
 #define TRIAGE_PIDS       8000          /* of the task table */
 #define TRIAGE_OWN_LIMIT  2000          /* of the window, throttled by its own quota */
 #define TRIAGE_SIBLINGS   12            /* that many explain it together, none above ... */
@@ -28,6 +29,9 @@ enum pattern { PATTERN_NONE, PATTERN_SIBLINGS, PATTERN_FORKS };
 /* What is carried from window to window; zero is where it starts. */
 struct triage_memory {
 	permyriad_t steal, irq, mem_full, io_full;      /* smoothed */
+	uint64_t rt_group;              /* who ran at real-time priority, how much, and for how long that counts */
+	permyriad_t rt_run;
+	usec_t rt_left;
 };
 
 struct triage {
