@@ -195,11 +195,48 @@ static void a_new_squeeze_a_new_before(void **state)
 	world_free(w);
 }
 
+/* Whose listeners are looked for in a cgroup: only where they can be. */
+static void who_answers_from_where(void **state)
+{
+	static const struct { enum match_kind kind; const char *glob; uint32_t from; } cases[] = {
+		{ MATCH_UNITS, "api.service", 1u << API | 1u << 2 | 1u << 11 | 1u << 12 },
+		{ MATCH_UNITS, "system.slice", 1u << API | 1u << 2 | 1u << 3 | 1u << 11 | 1u << 12 },
+		{ MATCH_CGROUPS, "/system.slice/api.service/workers", 1u << API | 1u << 2 | 1u << 11 },
+		{ MATCH_CGROUPS, "/", 1u << 1 },
+		{ MATCH_CGROUPS, "/system.slice/api.service/*", 1u << API | 1u << 2 | 1u << 11 | 1u << 12 },
+		{ MATCH_UNITS, "nobody.service", 0 },
+		{ MATCH_EXCEPT, "api.service", 1u << 1 | 1u << 2 | 1u << 3 | 1u << API | 1u << 11 | 1u << 12 | 1u << 20 },
+	};
+	struct world *w;
+	unsigned i, k;
+
+	for (k = 0; k < ELEMENTSOF(cases); k++) {
+		w = world_new(MODE_ENFORCE);
+		world_policy(w, POLICY_ENDPOINT, "shop", cases[k].kind, cases[k].glob);
+		world_start(w);
+		world_tree(w);
+		world_group(w, API, 2, CAN_ALL, "/system.slice/api.service");
+		world_group(w, 11, API, 0, "/system.slice/api.service/workers");
+		world_group(w, 12, API, 0, "/system.slice/api.service/web");
+		world_group(w, 20, 1, CAN_ALL, "/user.slice");
+		window(w, true);
+		window(w, true);                /* the tree is built where there is an alarm */
+		for (i = 1; i < 32; i++)
+			if (engine_group(w->e, i) != NULL && engine_answers_from(w->e, SHOP, i) != (cases[k].from >> i & 1))
+				fail_msg("%s: from %u: %d", cases[k].glob, i, engine_answers_from(w->e, SHOP, i));
+		assert_int_equal(engine_answers_from(w->e, SHOP, 31), cases[k].kind == MATCH_EXCEPT);        /* unknown */
+		assert_false(engine_answers_from(w->e, 0, API));        /* no endpoint */
+		assert_false(engine_answers_from(w->e, 4, API));
+		world_free(w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(culprit_answers_the_health_check), cmocka_unit_test(worse_is_undone), cmocka_unit_test(nothing_known_before),
 		cmocka_unit_test(before_is_before_the_first), cmocka_unit_test(a_new_squeeze_a_new_before),
+		cmocka_unit_test(who_answers_from_where),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
