@@ -2,6 +2,7 @@
 """Steward and courier as programs, on the real kernel, spoken to as the guard does:
 the one that harms is ranked first among 64, a processes' cgroup is found by name,
 broken messages are refused, and both end with the guard."""
+import ctypes
 import http.server
 import os
 import signal
@@ -139,8 +140,29 @@ def kill(pids):
         os.waitpid(p, 0)
 
 
-def rank(h, group, *keep, deep=0):
-    status, text, ident, seen, n, *rest = h.ask(RANK, 7, group.cpu, deep, 0, len(keep), *keep)[0]
+def listener(group, own_net=False):
+    """One that works as hard as a hog, in two threads, and listens: (pid, port)."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)
+        group.enter()
+        if own_net and ctypes.CDLL(None, use_errno=True).unshare(0x40000000) != 0:
+            os._exit(1)
+        with socket.create_server(("", 0)) as s:
+            threading.Thread(target=signal.pause, daemon=True).start()
+            os.write(w, str(s.getsockname()[1]).encode())
+            while True:
+                pass
+    os.close(w)
+    port = os.read(r, 8)
+    os.close(r)
+    assert port, "it could not listen"
+    return pid, int(port)
+
+
+def rank(h, group, *keep, deep=0, ports=()):
+    status, text, ident, seen, n, *rest = h.ask(RANK, 7, group.cpu, deep, len(ports), *ports, len(keep), *keep)[0]
     assert (status, text, ident) == (0, "", 7)
     rows = [dict(zip(("pid", "tid", "start", "cpu", "policy", "nice", "keep", "comm"), rest[i * 8:i * 8 + 8])) for i in range(n)]
     assert len(rest) == 8 * n
@@ -212,6 +234,29 @@ def test_fork_churn_names_the_parents(tree, steward):
         time.sleep(0.05)
 
 
+def test_exactly_the_listener_is_kept(tree, steward):
+    """Beside hogs in one cgroup; also where it has a network of its own."""
+    g = tree.group("listens")
+    pids = hogs(tree, g, 6, "hog")
+    try:
+        server, port = listener(g)
+        pids.append(server)
+        other, theirs = listener(g, own_net=True)
+        pids.append(other)
+
+        def kept(*ports):
+            seen, rows = rank(steward, g, ports=ports)
+            assert seen == 10 and {r["pid"] for r in rows} == set(pids)
+            assert all(r["comm"] == "hog" for r in rows if r["pid"] in pids[:6])
+            return sorted(r["pid"] for r in rows if r["keep"])
+        assert kept(port) == [server] * 2           # both of its threads
+        assert kept(theirs) == [other] * 2
+        assert kept(port, theirs) == sorted([server] * 2 + [other] * 2)
+        assert kept() == kept(1) == []
+    finally:
+        kill(pids)
+
+
 def test_find_and_vanished(tree, steward):
     g = tree.group("found")
     pids = hogs(tree, g, 1, "rpv-odd\x1bname")
@@ -235,6 +280,7 @@ def test_steward_refuses_nonsense(steward):
     assert steward.ask(RANK, 1, "/x", 0, 0, 5, "one")[0][0] == -EBADMSG
     assert steward.ask(RANK, 1, "/x", 0, 5, 80, 80, 80, 80, 80, 0)[0][0] == -EBADMSG      # more ports than endpoints
     assert steward.ask(RANK, 1, "/x", 0, 1, 65536, 0)[0][0] == -EBADMSG
+    assert steward.ask(RANK, 1, "/x", 0, 1, 0, 0)[0][0] == -EBADMSG                        # no port
     assert steward.ask(NAME, 1, "../../etc/passwd")[0][0] == -EBADMSG
     assert steward.ask(NAME, 1, "a" * 64)[0][0] == -ENOENT
     assert steward.ask(LIFELINE, "ssh.service", ("i", 0))[0][0] == -EBADMSG

@@ -606,100 +606,6 @@ static void relapse_inside(void **state)
 	world_free(w);
 }
 
-static struct world *api_is_protected(void)
-{
-	struct world *w = world_new(MODE_ENFORCE);
-
-	world_policy(w, POLICY_ENDPOINT, "shop", MATCH_UNITS, "api.service");
-	world_start(w);
-	world_tree(w);
-	world_group(w, HOG, 2, CAN_ALL, "/system.slice/api.service");
-	world_clear(w);
-	w->n_ranked = 3;
-	w->ranked[0] = (struct task_ref) { .pid = 20, .tid = 21, .start = 5, .cpu_pm = 9900, .comm = "wild" };
-	w->ranked[1] = (struct task_ref) { .pid = 20, .tid = 22, .start = 5, .cpu_pm = 800, .comm = "worker" };
-	w->ranked[2] = (struct task_ref) { .pid = 20, .tid = 23, .start = 5, .cpu_pm = 700, .comm = "worker" };
-	return w;
-}
-
-static void answer(struct world *w, bool good)
-{
-	struct event ev = { .now = w->now, .type = EVENT_ENDPOINT, .endpoint = { .policy = 3, .good = good, .took = 5 * MS } };
-
-	world_step(w, &ev);
-}
-
-static void culprit_answers_the_health_check(void **state)
-{
-	struct world *w = api_is_protected();
-	unsigned i;
-
-	answer(w, true);
-	world_calm(w, 9000);
-	for (i = 0; i < 13; i++)
-		inside_window(w, HOG, w->count[VERB_TASKS_IDLE] > 0);
-	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
-	assert_int_equal(w->n_lowered, 1);
-	assert_int_equal(w->lowered[0].tid, 21);
-	assert_true(w->count[VERB_CHECK] >= 1);
-	assert_int_equal(w->count[VERB_WEIGHT] + w->count[VERB_QUOTA], 0);
-	/* Login and endpoint are weighted up, but not the culprit. */
-	assert_int_equal(w->count[VERB_LIFELINE], 1);
-	assert_int_equal(w->last[VERB_LIFELINE].group, 3);
-	for (i = 0; i < 15; i++)
-		inside_window(w, HOG, true);
-	assert_true(w->verbs_of[HOG] & (1u << VERB_TASKS_IDLE));
-	world_free(w);
-}
-
-static void endpoint_gets_worse(void **state)
-{
-	struct world *w = api_is_protected();
-	unsigned i;
-
-	answer(w, true);
-	world_calm(w, 9000);
-	for (i = 0; i < 13; i++)
-		inside_window(w, HOG, w->count[VERB_TASKS_IDLE] > 0);
-	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
-	answer(w, false);
-	inside_window(w, HOG, true);
-	assert_int_equal(w->whys[WHY_VICTIM_WORSE], 0);
-	answer(w, false);
-	inside_window(w, HOG, true);
-	assert_int_equal(w->whys[WHY_VICTIM_WORSE], 1);
-	assert_int_equal(w->verbs_of[HOG], 0);
-	world_free(w);
-}
-
-/* Slow before: undone only if it does not answer any more, or takes twice as long. */
-static void endpoint_was_slow(void **state)
-{
-	static const struct { usec_t took; bool undone; } cases[] = { { 900 * MS, false }, { 1700 * MS, true }, { 60 * SEC, true } };
-	unsigned i, k;
-
-	for (k = 0; k < ELEMENTSOF(cases); k++) {
-		struct world *w = api_is_protected();
-		struct event ev = { .type = EVENT_ENDPOINT, .endpoint = { .policy = 3, .good = true, .took = 800 * MS } };
-
-		ev.now = w->now;
-		world_step(w, &ev);
-		world_calm(w, 9000);
-		for (i = 0; i < 13; i++)
-			inside_window(w, HOG, w->count[VERB_TASKS_IDLE] > 0);
-		assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
-		ev.endpoint.took = cases[k].took;
-		for (i = 0; i < 2; i++) {
-			assert_int_equal(w->whys[WHY_VICTIM_WORSE], 0);
-			ev.now = w->now;
-			world_step(w, &ev);
-			inside_window(w, HOG, true);
-		}
-		assert_int_equal(w->whys[WHY_VICTIM_WORSE], cases[k].undone);
-		world_free(w);
-	}
-}
-
 static void realtime_hog(void **state)
 {
 	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/rt.service", 2);
@@ -1485,8 +1391,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(judged_by_the_one_inside),
 	cmocka_unit_test(the_last_three_hogs),
 	cmocka_unit_test(relapse_inside),
-	cmocka_unit_test(culprit_answers_the_health_check),
-	cmocka_unit_test(endpoint_gets_worse), cmocka_unit_test(endpoint_was_slow),
 	cmocka_unit_test(realtime_hog),
 	cmocka_unit_test(realtime_seen_while_squeezed),
 	cmocka_unit_test(realtime_seen_after_it_was_undone),

@@ -405,6 +405,8 @@ static void ports(void **state)
 	static const struct { const char *url; uint16_t port; } cases[] = {
 		{ "http://127.0.0.1:8181/health", 8181 }, { "http://127.0.0.1/health", 80 }, { "https://localhost/", 443 },
 		{ "http://[::1]:8080/x:9", 8080 }, { "http://[::1]/", 80 }, { "http://h:65536/", 0 }, { "http://h:", 0 }, { "", 80 },
+		{ "http://127.0.0.1:0/", 0 }, { "http://127.0.0.1:00/", 0 }, { "http://127.0.0.1:080?x", 80 }, { "http://h:80x/", 0 }, { "http://h:-1/", 0 },
+		{ "http://h: 80/", 0 }, { "http://h:99999999999999999999/", 0 }, { "http://h:65535#", 65535 },
 	};
 	struct policy p = { .kind = POLICY_ENDPOINT };
 	unsigned i;

@@ -50,6 +50,22 @@ static void requests(void **state)
 	assert_int_equal(got.n, 2);
 	assert_string_equal(got.text[1], "sshd*");
 
+	q.n_ports = MAX_ENDPOINTS;
+	memcpy(q.ports, (uint16_t[MAX_ENDPOINTS]) { 1, 80, 8181, 65535 }, sizeof(q.ports));
+	talk_ask_rank(&w, 5, &q, &globs);
+	send_it();
+	assert_int_equal(talk_get_rank(&w, &rq, &got), 0);
+	assert_int_equal(rq.n_ports, MAX_ENDPOINTS);
+	assert_memory_equal(rq.ports, q.ports, sizeof(q.ports));
+	q.ports[2] = 0;                         /* no port of anybody's */
+	talk_ask_rank(&w, 5, &q, &globs);
+	send_it();
+	assert_int_equal(talk_get_rank(&w, &rq, &got), -EBADMSG);
+	q.n_ports = 2;                          /* it is not among them */
+	talk_ask_rank(&w, 5, &q, &globs);
+	send_it();
+	assert_int_equal(talk_get_rank(&w, &rq, &got), 0);
+
 	strcpy(q.dir, "relative");
 	talk_ask_rank(&w, 5, &q, NULL);
 	send_it();

@@ -89,6 +89,13 @@ struct pool {
 	enum cause cause;               /* for which it began; NONE: it has no members */
 };
 
+/* What an endpoint said before the first tasks were lowered; neither good nor slow: nothing to compare with. */
+struct before {
+	bool good;
+	usec_t slow;                    /* it answered, and took so long; 0: it did not */
+	uint8_t worse;                  /* answers in a row since that are worse */
+};
+
 struct squeeze {
 	uint64_t group;
 	uint16_t pool;
@@ -117,6 +124,8 @@ struct squeeze {
 	uint8_t drifts;
 	usec_t drift_at;
 	uint16_t n_tasks;
+	usec_t lowered_at;              /* the first of them; 0: none yet */
+	struct before before[MAX_ENDPOINTS];    /* in the order of the policies */
 	uint8_t rounds;                 /* rankings asked for */
 	usec_t ranked_at;
 	uint64_t ranking;               /* id under way */
@@ -142,10 +151,9 @@ struct memory {
 
 struct endpoint {
 	bool known, good;
-	bool was_good;                  /* when tasks were lowered */
-	usec_t was_took;                /* and what it took then, 0: no answer, or unknown */
-	uint8_t bad, was_bad;           /* bad answers in a row, and when tasks were lowered */
-	usec_t took, at, asked_at, before;
+	bool answered;                  /* within Timeout= and with no error, if slowly */
+	uint8_t bad;                    /* answers in a row that are not good */
+	usec_t took, at, asked_at;
 };
 
 struct engine {
@@ -288,9 +296,15 @@ void orders_policies(struct engine *e, const struct policy_set *set);
 void orders_operator(struct engine *e, const struct operator_order *o);
 void orders_names(struct engine *e, const struct names_news *x);
 bool orders_names_awaited(const struct engine *e);      /* nobody is squeezed before it is known who is protected */
-void orders_endpoint(struct engine *e, const struct endpoint_answer *x);
 void orders_lifelines(struct engine *e);
 void engine_reset_pools(struct engine *e);
+
+/* endpoints.c */
+void endpoints_ask(struct engine *e);
+void endpoints_heard(struct engine *e, const struct endpoint_answer *x);
+void endpoints_answers(const struct engine *e, uint8_t answers[static MAX_POLICIES]);
+void endpoints_before(const struct engine *e, struct squeeze *s);        /* now is before: the first tasks are about to be lowered */
+int endpoints_worse(const struct engine *e, const struct squeeze *s);   /* the policy of one that got worse since; -1: none */
 
 /* inside.c */
 bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret);      /* REALTIME and SELF */

@@ -89,18 +89,6 @@ struct params engine_params(const struct engine *e, uint32_t pool)
 	};
 }
 
-static void endpoint_answers(const struct engine *e, uint8_t answers[static MAX_POLICIES])
-{
-	uint32_t i;
-
-	for (i = 0; i < e->set.n_policies; i++) {
-		const struct endpoint *x = &e->endpoints[i];
-
-		answers[i] = e->set.policies[i].kind != POLICY_ENDPOINT ? ANSWER_NONE :
-			     x->known && x->bad >= 2 && e->now - x->at < ENDPOINT_FRESH ? ANSWER_BAD : ANSWER_GOOD;
-	}
-}
-
 bool engine_shows(const struct engine *e, const struct suspect *x)
 {
 	switch ((enum no_unit)x->no_unit) {
@@ -416,20 +404,6 @@ static void judge_harm(struct engine *e, usec_t window, bool many)
 	}
 }
 
-static void ask_endpoints(struct engine *e)
-{
-	uint32_t i;
-
-	for (i = 0; i < e->set.n_policies; i++) {
-		struct endpoint *x = &e->endpoints[i];
-
-		if (e->set.policies[i].kind != POLICY_ENDPOINT || (x->asked_at && e->now - x->asked_at < CHECK_GAP))
-			continue;
-		if (engine_emit(e, VERB_CHECK, i, e->set.policies[i].timeout + USEC_PER_SEC) != NULL)
-			x->asked_at = e->now;
-	}
-}
-
 static int on_snapshot(struct engine *e, const struct snapshot *s)
 {
 	permyriad_t alarm = e->set.settings.alarm;
@@ -467,7 +441,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	e->tasks_now = s->machine.tasks;
 	e->runnable = triage_many(s) ? s->machine.runnable : -1;
 	if (s->n_groups > 0 || s->canary.wall_us >= 0) {
-		endpoint_answers(e, answers);
+		endpoints_answers(e, answers);
 		blame_compute(&e->harm, s, &e->groups, e->set.settings.login_cost, answers, e->now);
 		e->crowd = triage_crowd(s, &e->harm, &e->groups);
 		if (e->crowd)
@@ -489,7 +463,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	if (e->over_windows >= 2 && e->triage.cause != CAUSE_NONE)
 		engine_open_incident(e, e->set.settings.mode == MODE_RESCUE ? 0 : keenest_pool(e));
 	inside_watch(e);
-	ask_endpoints(e);
+	endpoints_ask(e);
 	if (e->pressure >= alarm || other_trouble(s, 2) || remembers(e))
 		e->low_since = 0;
 	else if (e->low_since == 0)
@@ -576,7 +550,7 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 		results_drift(e, &event->drift);
 		break;
 	case EVENT_ENDPOINT:
-		orders_endpoint(e, &event->endpoint);
+		endpoints_heard(e, &event->endpoint);
 		break;
 	case EVENT_POLICIES:
 		orders_policies(e, event->policies);

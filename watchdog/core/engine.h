@@ -71,3 +71,7 @@ const struct group_info *engine_group(const struct engine *e, uint64_t id);     
 const struct group_info *engine_group_at(const struct engine *e, uint32_t i);   /* the i-th known, ascending by id; NULL: beyond */
 const struct policy_set *engine_policies(const struct engine *e);
 enum importance engine_importance(const struct engine *e, uint64_t id);         /* IMPORTANCE_NONE: not protected */
+
+/* May the server that answers this [Endpoint] have tasks in the cgroup? Where it names the
+ * cgroup or one above or below it, or none at all. */
+bool engine_answers_from(const struct engine *e, uint32_t policy, uint64_t group);

@@ -17,8 +17,8 @@
  * (it gets as much of the CPU), so young tasks are spared as long as the old ones
  * explain most of it.
  *
- * Endpoints are the control input: if one that answered stops to do so after tasks were
- * lowered, or one that was slow takes twice as long, that is undone.
+ * Endpoints are the control input: if one answers worse than before the first tasks were
+ * lowered, that is undone.
  */
 #include "core/engine-state.h"
 
@@ -296,44 +296,28 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 	}
 	p->cut_at = e->now;
 	p->judge = LAW_JUDGE_TICKS;
-	for (i = 0; i < e->set.n_policies; i++)
-	{
-		struct endpoint *x = &e->endpoints[i];
-
-		x->bad = MIN(x->bad, (uint8_t)2);       /* two more are to count */
-		x->was_bad = x->bad;
-		x->was_good = x->known && x->good;
-		x->was_took = x->known && x->took < e->set.policies[i].timeout ? x->took : 0;
-	}
-}
-
-/* It was slow before, but it answered. */
-static bool much_worse(const struct endpoint *x, usec_t timeout)
-{
-	return x->was_took > 0 && (x->took >= timeout || x->took >= 2 * x->was_took);
+	if (!s->realtime && s->lowered_at == 0)
+		endpoints_before(e, s);
 }
 
 void inside_watch(struct engine *e)
 {
-	uint32_t i, j;
+	uint32_t i;
 
 	for (i = 0; i < e->n_squeezes; i++) {
 		struct squeeze *s = &e->squeezes[i];
 		struct reason r = s->reason;
+		int policy;
 
 		if (!s->inside || s->realtime || s->release || s->n_tasks == 0 || e->now - s->acted > WATCH_FOR)
 			continue;
-		for (j = 0; j < e->set.n_policies; j++) {
-			const struct endpoint *x = &e->endpoints[j];
-
-			if (x->bad < x->was_bad + 2 || x->at <= s->acted || (!x->was_good && !much_worse(x, e->set.policies[j].timeout)))
-				continue;
-			r.why = WHY_VICTIM_WORSE;
-			r.policy = (int16_t)j;
-			squeeze_remember(e, s->group, WHY_VICTIM_WORSE, e->now + MEMORY_FAILED);
-			(void)engine_report(e, WHY_VICTIM_WORSE, &r, s->group, "the endpoint answers badly since; undone");
-			squeeze_release(e, s, &r);
-			break;
-		}
+		policy = endpoints_worse(e, s);
+		if (policy < 0)
+			continue;
+		r.why = WHY_VICTIM_WORSE;
+		r.policy = (int16_t)policy;
+		squeeze_remember(e, s->group, WHY_VICTIM_WORSE, e->now + MEMORY_FAILED);
+		(void)engine_report(e, WHY_VICTIM_WORSE, &r, s->group, "the endpoint answers badly since; undone");
+		squeeze_release(e, s, &r);
 	}
 }

@@ -227,15 +227,3 @@ bool orders_names_awaited(const struct engine *e)
 			return true;
 	return false;
 }
-
-void orders_endpoint(struct engine *e, const struct endpoint_answer *x)
-{
-	struct endpoint *p = &e->endpoints[x->policy];
-	bool good = x->good && x->took <= e->set.policies[x->policy].good;
-
-	p->known = true;
-	p->good = good;
-	p->bad = good ? 0 : (uint8_t)MIN(p->bad + 1, 100);
-	p->took = x->took;
-	p->at = e->now;
-}

@@ -447,7 +447,7 @@ uint16_t policy_port(const struct policy *p)
 		return str_starts(p->url, "https:") ? 443 : 80;
 	for (colon++; colon < c && *colon >= '0' && *colon <= '9' && port <= UINT16_MAX; colon++)
 		port = port * 10 + (unsigned)(*colon - '0');
-	return port <= UINT16_MAX ? (uint16_t)port : 0;
+	return colon == c && port <= UINT16_MAX ? (uint16_t)port : 0;
 }
 
 int32_t policy_own_weight(const struct policy_set *set, enum own_unit unit)

@@ -120,7 +120,7 @@ enum own_unit { OWN_GUARD, OWN_STEWARD, OWN_COURIER, _OWN_MAX };
 int32_t policy_own_weight(const struct policy_set *set, enum own_unit unit);
 int32_t policy_canary_weight(const struct policy_set *set);
 
-/* Of an [Endpoint]: the port in its URL=, else the scheme's. */
+/* Of an [Endpoint]: the port in its URL=, else the scheme's; 0: it is none. */
 uint16_t policy_port(const struct policy *p);
 
 const char *mode_to_string(enum mode);

@@ -66,6 +66,32 @@ enum importance engine_importance(const struct engine *e, uint64_t id)
 	return as;
 }
 
+/* What a policy says of the root is of the root alone: see groups. */
+static bool is_above(const struct groups *g, int a, int b)
+{
+	return groups_above(g, a, b) && (a == b || !(g->slot[a].info.flags & GROUP_IS_ROOT));
+}
+
+bool engine_answers_from(const struct engine *e, uint32_t policy, uint64_t group)
+{
+	const struct policy *p = policy < e->set.n_policies ? &e->set.policies[policy] : NULL;
+	int slot = groups_find(&e->groups, group);
+	bool names = false;
+	uint32_t i;
+
+	if (p == NULL || p->kind != POLICY_ENDPOINT)
+		return false;
+	for (i = p->glob_first; i < (uint32_t)p->glob_first + p->glob_n; i++)
+		names = names || e->set.globs[i].kind != MATCH_EXCEPT;
+	for (i = 0; names && slot >= 0 && i < e->groups.n; i++) {
+		int at = e->groups.by_id[i];
+
+		if ((is_above(&e->groups, at, slot) || is_above(&e->groups, slot, at)) && policy_matches(&e->set, p, &e->groups.slot[at].info, e->now))
+			return true;
+	}
+	return !names;
+}
+
 void engine_view(const struct engine *e, struct engine_view *ret)
 {
 	const struct harm *h = &e->harm;

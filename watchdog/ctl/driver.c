@@ -73,7 +73,7 @@ static void carry_rank(struct driver *d, const struct action *a, const struct gr
 	for (unsigned i = 0; i < d->set->n_policies; i++) {
 		const struct policy *p = &d->set->policies[i];
 
-		if (p->kind == POLICY_ENDPOINT && q.n_ports < MAX_ENDPOINTS)
+		if (p->kind == POLICY_ENDPOINT && q.n_ports < MAX_ENDPOINTS && policy_port(p) != 0 && engine_answers_from(d->engine, i, a->group))
 			q.ports[q.n_ports++] = policy_port(p);
 		if (p->kind != POLICY_PROTECT)
 			continue;

@@ -260,7 +260,7 @@ int rank_end(struct rank *r, struct names *names, const struct talk_globs *keep,
 		t->keep = matches(keep, t->comm) || matches(keep, leader);
 		ret->tasks[ret->n++] = *t;
 	}
-	(void)listen_mark(ret->tasks, ret->n, r->query.ports, r->query.n_ports);
+	(void)listen_mark(ret->tasks, ret->n, r->query.ports, r->query.n_ports, LISTEN_WITHIN);
 	return 0;
 }
 

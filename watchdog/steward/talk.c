@@ -113,7 +113,8 @@ int talk_get_rank(struct wire *w, struct talk_rank *ret, struct talk_globs *ret_
 	ret->deep = get_upto(w, 1);
 	ret->n_ports = (uint8_t)get_upto(w, MAX_ENDPOINTS);
 	for (unsigned i = 0; i < ret->n_ports; i++)
-		ret->ports[i] = (uint16_t)get_upto(w, UINT16_MAX);
+		if ((ret->ports[i] = (uint16_t)get_upto(w, UINT16_MAX)) == 0)
+			return -EBADMSG;
 	get_globs(w, ret_keep);
 	return done(w) < 0 || ret->dir[0] != '/' ? -EBADMSG : 0;
 }

@@ -20,7 +20,7 @@ enum protocol_verb {
 	PROTOCOL_HELLO = 0x100,
 
 	/* u64 group, str directory (absolute, in the hierarchy that holds the tasks), u64 deep
-	 * (1: children too), u64 n, n × u64 port whose listeners are to be marked as named,
+	 * (1: children too), u64 n, n × u64 port (1 to 65535) whose listeners are to be marked as named,
 	 * u64 n, n × str glob of processes to be marked so
 	 * -> status, text, u64 group, u64 seen (tasks looked at), u64 n, n × task */
 	PROTOCOL_RANK,

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-endpoints: the culprit answers the health check itself. What it answers before and
+ * after its tasks were lowered decides whether they stay so. */
+#include "unit/world.h"
+
+#define API  10
+#define SHOP 3                          /* its policy */
+
+static struct world *api_is_protected(void)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+
+	world_policy(w, POLICY_ENDPOINT, "shop", MATCH_UNITS, "api.service");
+	world_start(w);
+	world_tree(w);
+	world_group(w, API, 2, CAN_ALL, "/system.slice/api.service");
+	world_clear(w);
+	w->n_ranked = 3;
+	w->ranked[0] = (struct task_ref) { .pid = 20, .tid = 21, .start = 5, .cpu_pm = 9900, .comm = "wild" };
+	w->ranked[1] = (struct task_ref) { .pid = 20, .tid = 22, .start = 5, .cpu_pm = 800, .comm = "worker" };
+	w->ranked[2] = (struct task_ref) { .pid = 20, .tid = 23, .start = 5, .cpu_pm = 700, .comm = "worker" };
+	return w;
+}
+
+/* It takes the machine; sshd waits, or does not. */
+static void window(struct world *w, bool well)
+{
+	w->now += 100 * MS;
+	world_begin(w, 100 * MS, 9500);
+	world_sample(w, 3, 1500, well ? 20 : 48000, 1500, well ? 20 : 48000);
+	world_sample(w, API, 97000, 400000, 97000, 400000);
+	world_send(w);
+}
+
+static void answer(struct world *w, bool good, usec_t took)
+{
+	struct event ev = { .now = w->now, .type = EVENT_ENDPOINT, .endpoint = { .policy = SHOP, .good = good, .took = took } };
+
+	world_step(w, &ev);
+}
+
+/* Up to the first lowering. */
+static void lower(struct world *w)
+{
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 13; i++)
+		window(w, w->count[VERB_TASKS_IDLE] > 0);
+	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
+}
+
+/* A second one, of another thread: the first did not help enough. */
+static void lower_again(struct world *w)
+{
+	unsigned i;
+
+	w->ranked[0].policy = 5;
+	w->ranked[1].cpu_pm = 9000;
+	for (i = 0; i < 30 && w->count[VERB_TASKS_IDLE] < 2; i++)
+		window(w, false);
+	assert_int_equal(w->count[VERB_TASKS_IDLE], 2);
+	assert_int_equal(w->whys[WHY_VICTIM_WORSE], 0);
+}
+
+static void culprit_answers_the_health_check(void **state)
+{
+	struct world *w = api_is_protected();
+	unsigned i;
+
+	answer(w, true, 5 * MS);
+	lower(w);
+	assert_int_equal(w->n_lowered, 1);
+	assert_int_equal(w->lowered[0].tid, 21);
+	assert_true(w->count[VERB_CHECK] >= 1);
+	assert_int_equal(w->count[VERB_WEIGHT] + w->count[VERB_QUOTA], 0);
+	/* Login and endpoint are weighted up, but not the culprit. */
+	assert_int_equal(w->count[VERB_LIFELINE], 1);
+	assert_int_equal(w->last[VERB_LIFELINE].group, 3);
+	for (i = 0; i < 15; i++)
+		window(w, true);
+	assert_true(w->verbs_of[API] & (1u << VERB_TASKS_IDLE));
+	world_free(w);
+}
+
+struct said { bool good; usec_t took; };
+
+/* One answer before, some after; after which of them it is undone, 0: not. */
+static const struct { const char *what; struct said before, after[4]; unsigned undone; } answers[] = {
+	{ "good, then not", { true, 5 * MS }, { { false, 5 * MS }, { false, 5 * MS } }, 2 },
+	{ "good, then slow", { true, 5 * MS }, { { true, 600 * MS }, { true, 600 * MS } }, 2 },
+	{ "good, then no two in a row", { true, 5 * MS }, { { false, 5 * MS }, { true, 5 * MS }, { false, 5 * MS }, { true, 5 * MS } }, 0 },
+	{ "slow, and a little slower", { true, 800 * MS }, { { true, 900 * MS }, { true, 1500 * MS }, { true, 1500 * MS }, { true, 1599 * MS } }, 0 },
+	{ "slow, and twice as slow", { true, 800 * MS }, { { true, 1700 * MS }, { true, 1600 * MS } }, 2 },
+	{ "slow, then too late", { true, 1900 * MS }, { { true, 2 * SEC }, { true, 60 * SEC } }, 2 },
+	{ "slow, then refused", { true, 800 * MS }, { { false, 1 * MS }, { false, 1 * MS } }, 2 },
+	{ "slow, then a status 500 and too late", { true, 800 * MS }, { { false, 700 * MS }, { false, 2 * SEC } }, 2 },
+	{ "slow, and in a row only at the end", { true, 800 * MS }, { { true, 1700 * MS }, { true, 900 * MS }, { false, 1 * MS }, { true, 1700 * MS } }, 4 },
+	{ "slow, and no two in a row", { true, 800 * MS }, { { true, 1700 * MS }, { true, 900 * MS }, { true, 1700 * MS }, { true, 900 * MS } }, 0 },
+	{ "slow, then good", { true, 800 * MS }, { { true, 5 * MS }, { true, 5 * MS } }, 0 },
+	{ "refused, then slow: better", { false, 1 * MS }, { { true, 1500 * MS }, { true, 1500 * MS } }, 0 },
+	{ "refused, and refused later", { false, 1 * MS }, { { false, 100 * MS }, { false, 100 * MS } }, 0 },
+	{ "a status 500, then none", { false, 700 * MS }, { { false, 2 * SEC }, { false, 2 * SEC } }, 0 },
+	{ "too late, and still", { false, 2 * SEC }, { { false, 2 * SEC }, { false, 2 * SEC } }, 0 },
+};
+
+static void worse_is_undone(void **state)
+{
+	unsigned i, k;
+
+	for (k = 0; k < ELEMENTSOF(answers); k++) {
+		struct world *w = api_is_protected();
+		unsigned undone = 0;
+
+		answer(w, answers[k].before.good, answers[k].before.took);
+		lower(w);
+		for (i = 0; i < ELEMENTSOF(answers[k].after) && answers[k].after[i].took > 0; i++) {
+			answer(w, answers[k].after[i].good, answers[k].after[i].took);
+			window(w, true);
+			if (undone == 0 && w->whys[WHY_VICTIM_WORSE] > 0)
+				undone = i + 1;
+		}
+		if (undone != answers[k].undone)
+			fail_msg("%s: undone after %u, not %u", answers[k].what, undone, answers[k].undone);
+		assert_int_equal(!(w->verbs_of[API] & (1u << VERB_TASKS_IDLE)), undone > 0);
+		world_free(w);
+	}
+}
+
+static void nothing_known_before(void **state)
+{
+	struct world *w = api_is_protected();
+	unsigned i;
+
+	lower(w);
+	for (i = 0; i < 4; i++) {
+		answer(w, false, 1 * MS);
+		window(w, true);
+	}
+	assert_int_equal(w->whys[WHY_VICTIM_WORSE], 0);
+	world_free(w);
+}
+
+/* The second ranking does not make the first one's damage the measure. */
+static void before_is_before_the_first(void **state)
+{
+	static const struct { struct said before, between, after; bool undone; } cases[] = {
+		{ { true, 800 * MS }, { true, 1500 * MS }, { true, 1700 * MS }, true },
+		{ { true, 5 * MS }, { false, 5 * MS }, { false, 5 * MS }, true },
+		{ { true, 1500 * MS }, { true, 600 * MS }, { true, 1300 * MS }, false },
+		{ { false, 1 * MS }, { true, 600 * MS }, { true, 1300 * MS }, false },
+	};
+	unsigned k;
+
+	for (k = 0; k < ELEMENTSOF(cases); k++) {
+		struct world *w = api_is_protected();
+
+		answer(w, cases[k].before.good, cases[k].before.took);
+		lower(w);
+		answer(w, cases[k].between.good, cases[k].between.took);
+		lower_again(w);
+		answer(w, cases[k].after.good, cases[k].after.took);
+		window(w, true);
+		answer(w, cases[k].after.good, cases[k].after.took);
+		window(w, true);
+		assert_int_equal(w->whys[WHY_VICTIM_WORSE], cases[k].undone);
+		world_free(w);
+	}
+}
+
+/* It ends with the squeeze: the next one has a before of its own. */
+static void a_new_squeeze_a_new_before(void **state)
+{
+	struct world *w = api_is_protected();
+	unsigned i;
+
+	answer(w, true, 5 * MS);
+	lower(w);
+	for (i = 0; i < 900 && w->verbs_of[API]; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 1200);
+		world_sample(w, API, 2500, 20, 2500, 20);
+		world_send(w);
+	}
+	assert_int_equal(w->verbs_of[API], 0);
+	answer(w, true, 1500 * MS);             /* the culprit is back, and it is slow already */
+	for (i = 0; i < 30 && w->count[VERB_TASKS_IDLE] < 2; i++)
+		window(w, false);
+	assert_int_equal(w->count[VERB_TASKS_IDLE], 2);
+	for (i = 0; i < 3; i++) {
+		answer(w, true, 1500 * MS);
+		window(w, true);
+	}
+	assert_int_equal(w->whys[WHY_VICTIM_WORSE], 0);
+	world_free(w);
+}
+
+/* Whose listeners are looked for in a cgroup: only where they can be. */
+static void who_answers_from_where(void **state)
+{
+	static const struct { enum match_kind kind; const char *glob; uint32_t from; } cases[] = {
+		{ MATCH_UNITS, "api.service", 1u << API | 1u << 2 | 1u << 11 | 1u << 12 },
+		{ MATCH_UNITS, "system.slice", 1u << API | 1u << 2 | 1u << 3 | 1u << 11 | 1u << 12 },
+		{ MATCH_CGROUPS, "/system.slice/api.service/workers", 1u << API | 1u << 2 | 1u << 11 },
+		{ MATCH_CGROUPS, "/", 1u << 1 },
+		{ MATCH_CGROUPS, "/system.slice/api.service/*", 1u << API | 1u << 2 | 1u << 11 | 1u << 12 },
+		{ MATCH_UNITS, "nobody.service", 0 },
+		{ MATCH_EXCEPT, "api.service", 1u << 1 | 1u << 2 | 1u << 3 | 1u << API | 1u << 11 | 1u << 12 | 1u << 20 },
+	};
+	struct world *w;
+	unsigned i, k;
+
+	for (k = 0; k < ELEMENTSOF(cases); k++) {
+		w = world_new(MODE_ENFORCE);
+		world_policy(w, POLICY_ENDPOINT, "shop", cases[k].kind, cases[k].glob);
+		world_start(w);
+		world_tree(w);
+		world_group(w, API, 2, CAN_ALL, "/system.slice/api.service");
+		world_group(w, 11, API, 0, "/system.slice/api.service/workers");
+		world_group(w, 12, API, 0, "/system.slice/api.service/web");
+		world_group(w, 20, 1, CAN_ALL, "/user.slice");
+		window(w, true);
+		window(w, true);                /* the tree is built where there is an alarm */
+		for (i = 1; i < 32; i++)
+			if (engine_group(w->e, i) != NULL && engine_answers_from(w->e, SHOP, i) != (cases[k].from >> i & 1))
+				fail_msg("%s: from %u: %d", cases[k].glob, i, engine_answers_from(w->e, SHOP, i));
+		assert_int_equal(engine_answers_from(w->e, SHOP, 31), cases[k].kind == MATCH_EXCEPT);        /* unknown */
+		assert_false(engine_answers_from(w->e, 0, API));        /* no endpoint */
+		assert_false(engine_answers_from(w->e, 4, API));
+		world_free(w);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(culprit_answers_the_health_check), cmocka_unit_test(worse_is_undone), cmocka_unit_test(nothing_known_before),
+		cmocka_unit_test(before_is_before_the_first), cmocka_unit_test(a_new_squeeze_a_new_before),
+		cmocka_unit_test(who_answers_from_where),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

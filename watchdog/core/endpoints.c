@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * endpoints: what the health checks say, and whether lowered tasks made it worse
+ *
+ * Who answered well and does not any more is worse. Who was slow is worse if it takes
+ * twice as long, or fails, which may be at once: a refused connection is no quick
+ * answer. Who failed before has nothing to lose, and the time a refusal took is none to
+ * compare with.
+ *
+ * Rankings follow each other within seconds, and by the second one an answer may
+ * already be what the first one did. So it is compared with the answer before the first
+ * lowering, for as long as the squeeze lasts. One bad answer may be of a check
+ * that was under way; two in a row count.
+ */
+#include "core/engine-state.h"
+
+#include "base/macro.h"
+
+#define WORSE_ANSWERS 2
+
+void endpoints_ask(struct engine *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->set.n_policies; i++) {
+		struct endpoint *x = &e->endpoints[i];
+
+		if (e->set.policies[i].kind != POLICY_ENDPOINT || (x->asked_at && e->now - x->asked_at < CHECK_GAP))
+			continue;
+		if (engine_emit(e, VERB_CHECK, i, e->set.policies[i].timeout + USEC_PER_SEC) != NULL)
+			x->asked_at = e->now;
+	}
+}
+
+void endpoints_answers(const struct engine *e, uint8_t answers[static MAX_POLICIES])
+{
+	uint32_t i;
+
+	for (i = 0; i < e->set.n_policies; i++) {
+		const struct endpoint *x = &e->endpoints[i];
+
+		answers[i] = e->set.policies[i].kind != POLICY_ENDPOINT ? ANSWER_NONE :
+			     x->known && x->bad >= 2 && e->now - x->at < ENDPOINT_FRESH ? ANSWER_BAD : ANSWER_GOOD;
+	}
+}
+
+/* The policy of the nth endpoint, -1: there are fewer. */
+static int nth_endpoint(const struct engine *e, uint32_t n)
+{
+	int i;
+
+	for (i = 0; i < e->set.n_policies; i++)
+		if (e->set.policies[i].kind == POLICY_ENDPOINT && n-- == 0)
+			return i;
+	return -1;
+}
+
+void endpoints_before(const struct engine *e, struct squeeze *s)
+{
+	uint32_t n;
+	int i;
+
+	s->lowered_at = e->now;
+	for (n = 0; n < MAX_ENDPOINTS && (i = nth_endpoint(e, n)) >= 0; n++) {
+		const struct endpoint *x = &e->endpoints[i];
+
+		s->before[n] = (struct before) { .good = x->known && x->good, .slow = x->known && x->answered && !x->good ? x->took : 0 };
+	}
+}
+
+static bool is_worse(const struct before *b, const struct endpoint *x)
+{
+	if (b->good)
+		return !x->good;
+	return b->slow > 0 && (!x->answered || x->took >= 2 * b->slow);
+}
+
+void endpoints_heard(struct engine *e, const struct endpoint_answer *x)
+{
+	const struct policy *policy = &e->set.policies[x->policy];
+	struct endpoint *p = &e->endpoints[x->policy];
+	uint32_t i, n;
+
+	p->known = true;
+	p->good = x->good && x->took <= policy->good;
+	p->answered = x->good && x->took < policy->timeout;
+	p->bad = p->good ? 0 : (uint8_t)MIN(p->bad + 1, 100);
+	p->took = x->took;
+	p->at = e->now;
+	for (n = 0; n < MAX_ENDPOINTS && nth_endpoint(e, n) != x->policy; n++)
+		;
+	for (i = 0; n < MAX_ENDPOINTS && i < e->n_squeezes; i++) {
+		struct squeeze *s = &e->squeezes[i];
+		struct before *b = &s->before[n];
+
+		if (s->lowered_at != 0 && e->now > s->lowered_at)
+			b->worse = is_worse(b, p) ? (uint8_t)MIN(b->worse + 1, WORSE_ANSWERS) : 0;
+	}
+}
+
+int endpoints_worse(const struct engine *e, const struct squeeze *s)
+{
+	uint32_t n;
+
+	for (n = 0; n < MAX_ENDPOINTS; n++)
+		if (s->before[n].worse >= WORSE_ANSWERS)
+			return nth_endpoint(e, n);
+	return -1;
+}
