@@ -92,15 +92,21 @@ static void strangers_are_no_pattern(void **state)
 
 static void forks(void **state)
 {
-	static const struct { uint32_t mine, others; enum pattern pattern; } cases[] = {
-		{ 5000, 10, PATTERN_FORKS }, { 400, 0, PATTERN_NONE }, { 600, 100, PATTERN_NONE }, { 600, 50, PATTERN_FORKS },
+	/* On 2 CPUs half of the machine at 100 forks per second is 10 ms each. */
+	static const struct { uint32_t mine, others; int32_t runnable; permyriad_t usage; enum pattern pattern; } cases[] = {
+		{ 5000, 10, 3, 9000, PATTERN_FORKS }, { 400, 0, 3, 9000, PATTERN_NONE }, { 600, 100, 3, 9000, PATTERN_NONE },
+		{ 600, 50, 3, 9000, PATTERN_FORKS }, { 400, 0, 60, 9000, PATTERN_FORKS }, { 100, 0, 60, 5000, PATTERN_FORKS },
+		{ 100, 0, 60, 9000, PATTERN_NONE }, { 100, 30, 60, 5000, PATTERN_NONE }, { 90, 0, 60, 1000, PATTERN_NONE },
+		{ 300, 0, -1, 9000, PATTERN_NONE },
 	};
 	unsigned i;
 
 	for (i = 0; i < ELEMENTSOF(cases); i++) {
 		suspects(1, 1000, 0);
 		st->h.suspects[0].forks = cases[i].mine;
+		st->h.suspects[0].usage = cases[i].usage;
 		st->s.machine.forks = (int32_t)((cases[i].mine + cases[i].others) / 10);
+		st->s.machine.runnable = cases[i].runnable;
 		assert_int_equal(decide(1).pattern, cases[i].pattern);
 	}
 }

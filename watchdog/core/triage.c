@@ -22,10 +22,15 @@ static void smooth(permyriad_t *v, permyriad_t now)
 		*v = (permyriad_t)(*v + (now - *v) / TRIAGE_SMOOTH);
 }
 
+bool triage_many(const struct snapshot *s)
+{
+	return s->machine.runnable >= TRIAGE_CROWD * MAX(s->machine.ncpu, 1);
+}
+
 /* The suspects that explain the greater part, and whether they form a pattern. */
 static void find_set(const struct harm *h, const struct snapshot *s, const struct groups *g, struct triage *t)
 {
-	uint64_t sum = 0, most = 0, forks = 0, all_forks = 0, siblings = 0;
+	uint64_t sum = 0, most = 0, forks = 0, all_forks = 0, siblings = 0, usage = 0, least;
 	uint32_t i, n_touchable = 0;
 	int parent = SLOT_NONE;
 
@@ -44,20 +49,18 @@ static void find_set(const struct harm *h, const struct snapshot *s, const struc
 		sum += x->blame;
 		most = MAX(most, x->blame);
 		forks += x->forks;
+		usage += (uint64_t)MAX(x->usage, 0);
 		if (g->slot[x->slot].parent == parent)
 			siblings++;
 	}
 	t->n_set = n_touchable;
 	t->forks = (uint32_t)MIN(forks, UINT32_MAX);
-	if (forks >= TRIAGE_FORKS && forks >= 10 * (all_forks - MIN(forks, all_forks)))
+	usage = usage * (uint64_t)MAX(s->machine.ncpu, 1) * (USEC_PER_SEC / PERMYRIAD_FULL);
+	least = triage_many(s) && usage <= forks * TRIAGE_FORK_COST ? TRIAGE_FORKS_SLOW : TRIAGE_FORKS;
+	if (forks >= least && forks >= 10 * (all_forks - MIN(forks, all_forks)))
 		t->pattern = PATTERN_FORKS;
 	else if (n_touchable >= TRIAGE_SIBLINGS && most * PERMYRIAD_FULL <= sum * TRIAGE_ONE_PART && siblings * 10 >= n_touchable * UINT64_C(8))
 		t->pattern = PATTERN_SIBLINGS;
-}
-
-bool triage_many(const struct snapshot *s)
-{
-	return s->machine.runnable >= TRIAGE_CROWD * MAX(s->machine.ncpu, 1);
 }
 
 /* At a peak or in a build some tasks wait in turn; eight on every CPU, from dozens of

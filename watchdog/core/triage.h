@@ -20,6 +20,8 @@
 #define TRIAGE_ONE_PART   1500          /* ... this: a pattern, no service load */
 #define TRIAGE_FEW        3             /* up to so many culprits are runaways, more are an overload */
 #define TRIAGE_FORKS      500           /* per second, and ten times all the others' */
+#define TRIAGE_FORKS_SLOW 100           /* or so many, in a crowd, if each of the processes ... */
+#define TRIAGE_FORK_COST  15000         /* ... gets less CPU time than this, µs: on a slow CPU forking itself is slow */
 #define TRIAGE_CROWD      8             /* runnable tasks per CPU; with a pattern it is no service load ... */
 #define TRIAGE_STORM      2000          /* ... forks per second, where forks are the pattern */
 #define TRIAGE_SMOOTH     8             /* windows */
