@@ -39,6 +39,13 @@ static void answer(struct world *w, bool good, usec_t took)
 	world_step(w, &ev);
 }
 
+/* Of a check that begins now. */
+static void checked(struct world *w, bool good, usec_t took)
+{
+	w->now += MIN(took, 2 * SEC) + 10 * MS;
+	answer(w, good, took);
+}
+
 /* Up to the first lowering. */
 static void lower(struct world *w)
 {
@@ -115,7 +122,7 @@ static void worse_is_undone(void **state)
 		answer(w, answers[k].before.good, answers[k].before.took);
 		lower(w);
 		for (i = 0; i < ELEMENTSOF(answers[k].after) && answers[k].after[i].took > 0; i++) {
-			answer(w, answers[k].after[i].good, answers[k].after[i].took);
+			checked(w, answers[k].after[i].good, answers[k].after[i].took);
 			window(w, true);
 			if (undone == 0 && w->whys[WHY_VICTIM_WORSE] > 0)
 				undone = i + 1;
@@ -125,6 +132,22 @@ static void worse_is_undone(void **state)
 		assert_int_equal(!(w->verbs_of[API] & (1u << VERB_TASKS_IDLE)), undone > 0);
 		world_free(w);
 	}
+}
+
+/* Its end says what was before the lowering as well. */
+static void under_way_says_nothing(void **state)
+{
+	struct world *w = api_is_protected();
+
+	answer(w, true, 5 * MS);
+	lower(w);
+	window(w, true);
+	answer(w, true, 1500 * MS);
+	answer(w, true, 1400 * MS);
+	window(w, true);
+	assert_int_equal(w->whys[WHY_VICTIM_WORSE], 0);
+	assert_true(w->verbs_of[API] & (1u << VERB_TASKS_IDLE));
+	world_free(w);
 }
 
 static void nothing_known_before(void **state)
@@ -157,11 +180,11 @@ static void before_is_before_the_first(void **state)
 
 		answer(w, cases[k].before.good, cases[k].before.took);
 		lower(w);
-		answer(w, cases[k].between.good, cases[k].between.took);
+		checked(w, cases[k].between.good, cases[k].between.took);
 		lower_again(w);
-		answer(w, cases[k].after.good, cases[k].after.took);
+		checked(w, cases[k].after.good, cases[k].after.took);
 		window(w, true);
-		answer(w, cases[k].after.good, cases[k].after.took);
+		checked(w, cases[k].after.good, cases[k].after.took);
 		window(w, true);
 		assert_int_equal(w->whys[WHY_VICTIM_WORSE], cases[k].undone);
 		world_free(w);
@@ -234,7 +257,7 @@ static void who_answers_from_where(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(culprit_answers_the_health_check), cmocka_unit_test(worse_is_undone), cmocka_unit_test(nothing_known_before),
+		cmocka_unit_test(culprit_answers_the_health_check), cmocka_unit_test(worse_is_undone), cmocka_unit_test(under_way_says_nothing), cmocka_unit_test(nothing_known_before),
 		cmocka_unit_test(before_is_before_the_first), cmocka_unit_test(a_new_squeeze_a_new_before),
 		cmocka_unit_test(who_answers_from_where),
 	};

@@ -9,8 +9,8 @@
  *
  * Rankings follow each other within seconds, and by the second one an answer may
  * already be what the first one did. So it is compared with the answer before the first
- * lowering, for as long as the squeeze lasts. One bad answer may be of a check
- * that was under way; two in a row count.
+ * lowering, for as long as the squeeze lasts. A check that was under way then says nothing, and
+ * two bad answers in a row count.
  */
 #include "core/engine-state.h"
 
@@ -93,7 +93,7 @@ void endpoints_heard(struct engine *e, const struct endpoint_answer *x)
 		struct squeeze *s = &e->squeezes[i];
 		struct before *b = &s->before[n];
 
-		if (s->lowered_at != 0 && e->now > s->lowered_at)
+		if (s->lowered_at != 0 && e->now - MIN(MIN(x->took, policy->timeout), e->now) >= s->lowered_at)
 			b->worse = is_worse(b, p) ? (uint8_t)MIN(b->worse + 1, WORSE_ANSWERS) : 0;
 	}
 }

@@ -455,7 +455,7 @@ def rescue(c):
     stock = lib.knobs()
     with c.guard.running(None):
         check(c.guard.status()["mode"] == "rescue", "the default mode is not rescue")
-    with c.guard.running("rescue", "RescueLogin=1s\n"):
+    with c.guard.running("rescue", "RescueLogin=1s\nRescueFor=30s\n"):
         w = Watch(c, [load])
         with load.opened():
             with c.logins.knocking():
