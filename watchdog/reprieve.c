@@ -55,7 +55,7 @@ static int ask(struct cli *cli, const char *request, struct json_object **ret_an
 		char e[512], m[512] = "";
 
 		str_escape(e, sizeof(e), json_object_get_string(error));
-		if (json_object_object_get_ex(answer, "remedy", &remedy) && remedy != NULL)
+		if (json_object_object_get_ex(answer, "remedy", &remedy))
 			str_escape(m, sizeof(m), json_object_get_string(remedy));
 		if (!cli->json)
 			fprintf(stderr, "reprieve: %s%s%s\n", e, m[0] ? "; " : "", m);
@@ -96,7 +96,7 @@ static int run_status(struct cli *cli, int argc, char **argv)
 		return r;
 	if (cli->quiet) {
 		json_object_object_get_ex(answer, "state", &state);
-		r = state != NULL && strcmp(json_object_get_string(state), "incident") == 0;
+		r = strcmp(json_object_get_string(state), "incident") == 0;
 	} else if (!json)
 		render_status(stdout, answer, render_use_colour(cli->colour, stdout));
 	json_object_put(answer);

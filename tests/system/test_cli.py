@@ -6,7 +6,9 @@ import os
 import pty
 import re
 import shutil
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -123,6 +125,68 @@ def test_release_all_without_a_guard(cli, tmp_path):
     need_root()
     r = cli("release", "--all", "--rundir", str(tmp_path))
     assert r.returncode == 0 and "put back" in r.stdout + r.stderr, r
+
+
+@pytest.fixture
+def imposter(tmp_path):
+    """imposter(bytes) answers every request with them; returns --rundir's arguments."""
+    path = str(tmp_path / "control.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o666)
+    listener.listen(8)
+    said = [b""]
+
+    def serve():
+        while True:
+            try:
+                s, _ = listener.accept()
+            except OSError:
+                return
+            with s:
+                s.recv(4096)
+                s.sendall(said[0])
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+
+    def answer(data):
+        said[0] = data
+        return ["--rundir", str(tmp_path)]
+    yield answer
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(10)
+
+
+SOUND = {"schema": 1, "version": "1", "state": "calm", "mode": "observe", "pressure": {}, "groups": {}, "victims": [], "suspects": [],
+         "squeezes": [], "lifeline": [], "capabilities": []}
+ORDERS = (["release", "/x"], ["pause", "1h", "--reason", "x"], ["resume"])
+
+
+@pytest.mark.parametrize("data", [
+    b'{"error":null}', b'{"schema":1,"error":null}', b'{"schema":1,"error":5}', b'{"schema":1,"error":["x"]}', b'{"schema":1,"error":"x","remedy":{}}',
+    b"null", b"5", b'"x"', b"[]", b"[{}]", b"{}", b'{"schema":1}', b'{"schema":2,"done":"x","state":"calm","lines":[]}',
+    b'{"schema":"1","done":"x","state":"calm","lines":[]}', b'{"schema":1,"done":null,"state":null,"lines":null}',
+    b'{"schema":1,"done":5,"state":5,"lines":5}', b'{"schema":1,"done":[],"state":{},"lines":[5]}', b'{"schema":1,"done":"x","lines":[]} {}',
+    b'{"schema":1,"done":"x","lines":[]', b"[" * 5000 + b"]" * 5000, b'{"schema":1,"done":' + b"[" * 100 + b"]" * 100 + b"}", b"\0", b"hello\n",
+], ids=lambda d: repr(d[:48]))
+def test_an_answer_that_is_not_understood(cli, imposter, data):
+    args = imposter(data)
+    for command in (["status"], ["status", "-q"], ["why"], *ORDERS):
+        r = cli(*command, *args)
+        assert r.returncode == 69 and "not understood" in r.stderr and r.stdout == "", (command, r)
+    r = cli("status", "--json", *args)
+    assert r.returncode == 69 and "not understood" in of_json(r)["error"], r
+
+
+def test_an_answer_of_wrong_types_inside(cli, imposter):
+    assert cli("status", *imposter(json.dumps(SOUND).encode() + b"\n")).returncode == 0
+    for key, value in SOUND.items():
+        for wrong in (None, 7, "x", [5], {"x": "y"}, [None]):
+            if type(wrong) is type(value) and wrong != [5] and wrong != [None]:
+                continue
+            r = cli("status", *imposter(json.dumps({**SOUND, key: wrong}).encode()))
+            assert r.returncode == 69 and "not understood" in r.stderr, (key, wrong, r)
 
 
 # --- policies ----------------------------------------------------------------------

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client: the CLI's end of the control socket. It runs on an overloaded machine,
  * so it waits longer than feels right (10 s), and asks again where the guard hung up
- * without a word: it gives up on a client that connects and then gets no CPU to ask. */
+ * without a word: it gives up on a client that connects and then gets no CPU to ask.
+ * Who answers may be of another version, or no guard at all: an answer is checked
+ * here, once, and whoever gets it may rely on its types. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,11 +13,73 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/macro.h"
 #include "base/str.h"
 #include "ctl/client.h"
 
 #define PATIENCE_MS 10000
 #define TRIES       3
+#define DEPTH_MAX   16
+
+/* What is shown or decided by: an answer to `verb` has it, of that type. */
+static const struct {
+	const char *verb, *key;
+	enum json_type type;
+} WANTED[] = {
+	{ "status", "state", json_type_string }, { "status", "mode", json_type_string }, { "status", "version", json_type_string },
+	{ "status", "pressure", json_type_object }, { "status", "groups", json_type_object }, { "status", "victims", json_type_array },
+	{ "status", "suspects", json_type_array }, { "status", "squeezes", json_type_array }, { "status", "lifeline", json_type_array },
+	{ "status", "capabilities", json_type_array }, { "why", "lines", json_type_array },
+	{ "ping", "done", json_type_string }, { "release", "done", json_type_string }, { "release-all", "done", json_type_string },
+	{ "pause", "done", json_type_string }, { "resume", "done", json_type_string },
+};
+
+static bool has(struct json_object *o, const char *key, enum json_type type)
+{
+	struct json_object *v = NULL;
+
+	if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, type))
+		return false;
+	/* All lists of ours are of objects. */
+	for (size_t i = 0; type == json_type_array && i < json_object_array_length(v); i++)
+		if (!json_object_is_type(json_object_array_get_idx(v, i), json_type_object))
+			return false;
+	return true;
+}
+
+bool client_understands(const char *request, struct json_object *answer)
+{
+	size_t n = strcspn(request, " \n");
+	struct json_object *v = NULL;
+
+	if (!has(answer, "schema", json_type_int))
+		return false;
+	(void)json_object_object_get_ex(answer, "schema", &v);
+	if (json_object_get_int64(v) != CLIENT_SCHEMA)
+		return false;
+	if (json_object_object_get_ex(answer, "error", NULL))
+		return has(answer, "error", json_type_string) &&
+		       (!json_object_object_get_ex(answer, "remedy", &v) || v == NULL || has(answer, "remedy", json_type_string));
+	for (size_t i = 0; i < ELEMENTSOF(WANTED); i++)
+		if (strlen(WANTED[i].verb) == n && strncmp(WANTED[i].verb, request, n) == 0 && !has(answer, WANTED[i].key, WANTED[i].type))
+			return false;
+	return true;
+}
+
+/* One object and nothing behind it; NULL where it is none. */
+static struct json_object *parse(const char *text, size_t n)
+{
+	struct json_tokener *t = json_tokener_new_ex(DEPTH_MAX);
+	struct json_object *o = t != NULL && n > 0 ? json_tokener_parse_ex(t, text, (int)n) : NULL;
+
+	if (o != NULL && json_tokener_get_parse_end(t) != n) {
+		json_object_put(o);
+		o = NULL;
+	}
+	if (t != NULL)
+		json_tokener_free(t);
+	return o;
+}
 
 static int ask_once(const char *rundir, const char *request, struct json_object **ret)
 {
@@ -35,7 +99,7 @@ static int ask_once(const char *rundir, const char *request, struct json_object 
 	if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
 		return errno == EPIPE ? -EAGAIN : -errno;
 	(void)shutdown(fd, SHUT_WR);
-	answer = malloc(CONTROL_ANSWER_MAX + 1);
+	answer = malloc(CONTROL_ANSWER_MAX);
 	if (answer == NULL)
 		return -ENOMEM;
 	for (;;) {
@@ -57,10 +121,15 @@ static int ask_once(const char *rundir, const char *request, struct json_object 
 	}
 	if (used == 0)
 		return -EAGAIN;
-	answer[used] = '\0';
-	o = json_tokener_parse(answer);
+	while (used > 0 && answer[used - 1] == '\n')
+		used--;
+	o = parse(answer, used);
 	if (o == NULL)
 		return -EPROTO;
+	if (!client_understands(request, o)) {
+		json_object_put(o);
+		return -EPROTO;
+	}
 	*ret = o;
 	return 0;
 }
@@ -88,7 +157,7 @@ const char *client_explain(int r)
 	case -ETIMEDOUT:
 		return "the guard did not answer within 10 s; see `systemctl status reprieve`";
 	case -EPROTO:
-		return "the guard's answer makes no sense; are guard and CLI of the same version?";
+		return "the guard's answer is not understood; are guard and CLI of the same version?";
 	default:
 		return strerror(-r);
 	}
