@@ -241,6 +241,32 @@ def test_policy_cat_says_where_each_value_comes_from(cli, root, tmp_path):
     assert cli("policy", "cat", "x", *args).returncode == 1     # masked
 
 
+def test_what_others_could_change_is_refused(cli, root, tmp_path):
+    need_root()
+    args = root("[Throttle x]\nCgroups=/a*\n")
+    vendor = tmp_path / "usr/lib/reprieve/policies"
+    vendor.mkdir(parents=True)
+    (vendor / "10-ours.policy").write_text("[Protect x]\nCgroups=/x\n")
+    mask = tmp_path / "etc/reprieve/policies/10-ours.policy"
+    mask.write_text("")
+    assert of_json(cli("policy", "check", "--json", *args))["policies"] == 1
+    os.chown(mask, 65534, 65534)
+    r = cli("policy", "check", *args)
+    assert r.returncode == 78 and "10-ours.policy" in r.stderr and "belongs to user 65534" in r.stderr, r
+    mask.unlink()
+    assert of_json(cli("policy", "check", "--json", *args))["policies"] == 2
+    for d in ("etc/reprieve", "etc/reprieve/policies", "usr/lib/reprieve", "usr/lib/reprieve/policies"):
+        os.chmod(tmp_path / d, 0o777)
+        r = cli("policy", "check", *args)
+        assert r.returncode == 78 and f"/{d}: refused: others than root may write it (mode 0777)" in r.stderr, r
+        os.chmod(tmp_path / d, 0o755)
+        os.chown(tmp_path / d, 65534, 0)
+        r = cli("policy", "check", *args)
+        assert r.returncode == 78 and f"/{d}: refused: it belongs to user 65534" in r.stderr, r
+        os.chown(tmp_path / d, 0, 0)
+    assert cli("policy", "check", *args).returncode == 0
+
+
 def test_policies_that_would_never_act(cli, root):
     r = cli("policy", "check", *root("[Protect x]\nCgroups=/x\n", conf="[Relief]\nMode=enforce\n"))
     assert r.returncode == 1 and "nothing would ever be squeezed" in r.stdout, r
