@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line, as a person and a script meet it: exit codes, JSON, colours, users
 without rights, and what is said about mistakes."""
+import contextlib
 import json
 import os
 import pty
+import pwd
 import re
 import shutil
 import socket
@@ -354,6 +356,45 @@ def test_others_may_read_and_not_order(guard, cli):
         r = cli(*order, "--json", "--rundir", guard.rundir, as_nobody=True)
         assert r.returncode == 77 and "root" in of_json(r)["error"], (order, r)
     assert guard.status()["state"] != "paused"
+
+
+CONNECT = """import socket, sys, time
+end = time.monotonic() + 8
+while time.monotonic() < end:
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(1)
+    try:
+        s.connect(sys.argv[1])
+    except OSError:
+        pass
+    s.close()
+"""
+
+
+def test_who_only_connects_costs_the_guard_nothing(guard, cli, loads):
+    """And keeps neither root out nor, for long, others."""
+    def cpu():
+        return sum(int(x) for x in L.read(f"/proc/{guard.proc.pid}/stat").rsplit(")", 1)[1].split()[11:13]) / os.sysconf("SC_CLK_TCK")
+    for _ in range(2):
+        loads.add(subprocess.Popen([*NOBODY, "/usr/bin/python3", "-c", CONNECT, guard.rundir + "/control.sock"]))
+    time.sleep(1)
+    before, start = cpu(), time.monotonic()
+    time.sleep(2)
+    share = (cpu() - before) / (time.monotonic() - start)
+    assert share < 0.10, f"{share:.0%} of a CPU"                # without a bound: most of one
+    start = time.monotonic()
+    assert cli("release", "--all", "--rundir", guard.rundir).returncode == 0
+    assert time.monotonic() - start < 1
+    assert cli("status", "--rundir", guard.rundir, as_nobody=True).returncode == 0
+
+
+def test_the_helpers_socket_is_not_everybodys(guard):
+    st = os.stat(guard.rundir + "/guard.sock")
+    assert st.st_mode & 0o777 == 0o600
+    with contextlib.suppress(KeyError):
+        assert st.st_uid == pwd.getpwnam("reprieve").pw_uid
+        return
+    assert st.st_uid == 0
 
 
 def test_release_what_is_not_squeezed(guard, cli):
