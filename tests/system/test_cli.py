@@ -8,6 +8,7 @@ import pty
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -403,6 +404,21 @@ def test_release_what_is_not_squeezed(guard, cli):
     r = cli("release", "--all", "--rundir", guard.rundir)
     assert r.returncode == 0 and "nothing was squeezed" in r.stdout, r
     assert of_json(cli("release", "--all", "--json", "--rundir", guard.rundir))["done"]
+
+
+def test_an_order_that_was_given_up_is_not_carried_out_later(lab, cli):
+    with lab.guard("observe") as g:
+        g.proc.send_signal(signal.SIGSTOP)
+        try:
+            p = subprocess.Popen([os.path.join(L.BUILD, "reprieve"), "pause", "1h", "--reason", "x", "--rundir", g.rundir],
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            said = p.communicate(timeout=30)[0]
+            assert p.returncode == 69 and "not done" in said, said
+        finally:
+            g.proc.send_signal(signal.SIGCONT)
+        assert eventually(lambda: g.status()["state"] in ("calm", "alarm", "incident"), 10)
+        time.sleep(0.5)
+        assert g.status()["paused_until"] is None
 
 
 def test_pause_shows_ends_and_survives_a_restart(lab, cli):

@@ -107,10 +107,30 @@ static void a_crowd_does_not_keep_root_out(void **state)
 		(void)close(crowd[i]);
 }
 
+static void who_hung_up_gets_nothing_done(void **state)
+{
+	int fd = caller(CONTROL_SOCKET_ROOT, "release-all\n");
+
+	(void)close(fd);
+	turns(4);
+	assert_int_equal(handled, 0);
+	fd = caller(CONTROL_SOCKET_ROOT, "release-all\n");
+	(void)shutdown(fd, SHUT_WR);            /* it has said all and waits: as the CLI does */
+	turns(4);
+	assert_int_equal(handled, 1);
+	(void)close(fd);
+	fd = caller(CONTROL_SOCKET_ROOT, "release-all");        /* taken in, and not done asking */
+	turns(2);
+	(void)close(fd);
+	turns(2);
+	assert_int_equal(handled, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_socket_for_everybody_and_one_for_root, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_hung_up_gets_nothing_done, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_crowd_does_not_keep_root_out, setup, teardown),
 	};
 

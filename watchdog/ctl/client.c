@@ -164,7 +164,7 @@ const char *client_explain(int r)
 	case -EPERM:
 		return "this user may not talk to the guard; use sudo";
 	case -ETIMEDOUT:
-		return "the guard did not answer within 10 s; see `systemctl status reprieve`";
+		return "the guard did not answer within 10 s, so this was not done; see `systemctl status reprieve`";
 	case -EPROTO:
 		return "the guard's answer is not understood; are guard and CLI of the same version?";
 	default:

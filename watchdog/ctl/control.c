@@ -7,8 +7,12 @@
  * of sixteen places for two seconds and gives it up to whoever comes when all are taken,
  * and an answer is handed to the socket in one piece: it fits into its buffer (the usual
  * limit is twice 208 KiB, all that is squeezed at once makes 80 KiB), and where it does
- * not the client is cut, which no reader that reads ever sees. */
+ * not the client is cut, which no reader that reads ever sees.
+ *
+ * Who has hung up gets nothing done: a guard that was stopped or starved would find the
+ * `pause` of ten minutes ago, whose sender was told that nobody answered. */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -38,6 +42,14 @@ static int on_patience(struct loop *l, struct loop_timer *t, void *data)
 {
 	drop(data);
 	return 0;
+}
+
+/* Closed at its end, and not just done with asking: that is a POLLRDHUP. */
+static bool gone(int fd)
+{
+	struct pollfd p = { .fd = fd };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 static bool may_ask(struct control *c, bool root)
@@ -91,7 +103,7 @@ static int on_client(struct loop *l, struct loop_source *s, uint32_t events, voi
 	k->request[k->used] = '\0';
 	if (n > 0 && k->used < sizeof(k->request) - 1 && strchr(k->request, '\n') == NULL)
 		return 0;
-	if (may_ask(k->control, k->root))
+	if (!gone(s->fd) && may_ask(k->control, k->root))
 		answer(k);
 	drop(k);
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* control: the guard's end of the control socket (see ctl/socket.h). Anyone may ask
- * to read; what changes something needs uid 0, checked by the peer's credentials.
+ * to read; what changes something needs uid 0, checked by the peer's credentials. A
+ * request whose sender has hung up before it was its turn is dropped.
  * No client can keep another waiting: up to CONTROL_CLIENTS are listened to at once,
  * each for CONTROL_PATIENCE at most; where all places are taken the one that came first
  * goes, root's last. Others than root get CONTROL_RATE answers a second, and of the socket
