@@ -101,7 +101,13 @@ def test_help_names_every_command_and_exit_code(cli):
     (("pause", "1h", "--reason", "x" * 5000), 64, "too long"),
     (("policy", "chek"), 64, "policy check"),
     (("replay",), 64, "FILE"),
-    (("replay", "/nonexistent"), 1, "No such file"),
+    (("replay", "/nonexistent"), 66, "No such file"),
+    (("replay", "/etc"), 65, "Is a directory"),
+    (("statu\x1b[31m",), 64, "\\x1b"),
+    (("status", "--rundir"), 64, "--rundir needs a value"),
+    (("status", "--rundri", "x"), 64, "did you mean --rundir?"),
+    (("status", "--quiet=x"), 64, "--quiet=x takes no value"),
+    (("status", "-qz"), 64, "no option -z"),
     (("replay", "/etc/passwd"), 65, "/etc/passwd:1"),
     (("--json", "replay", "/etc/passwd"), 65, '"schema":1'),
     (("release", "/" + "x" * 5000), 64, "too long"),
@@ -110,6 +116,36 @@ def test_exit_codes_of_mistakes(cli, args, code, said):
     r = cli(*args)
     assert (r.returncode, said in r.stdout + r.stderr) == (code, True), r
     assert code != 64 or not args or "reprieve" in r.stderr
+    assert not ESCAPE.search(r.stdout + r.stderr)
+    if args:
+        r = cli("--json", *args)
+        assert r.returncode == code and of_json(r)["error"], r
+
+
+def test_options_stand_before_the_command_too(cli, tmp_path):
+    trace = os.path.join(L.REPO, "tests/replay/drift.trace")
+    r = cli("replay", trace)
+    assert r.returncode == 0 and "the same" in r.stdout
+    for before in (["--color", "never"], ["--rundir", "X"], ["--json", "--color=always"], ["--root", "X", "--json"], ["-j", "-v"]):
+        other = cli(*before, "replay", trace)
+        assert other.returncode == 0, other
+        if "--json" not in before and "-j" not in before:
+            assert other.stdout == r.stdout
+        else:
+            assert of_json(other)["same"] is True and ("decisions" in of_json(other)) == ("-v" in before)
+    r = cli("--rundir", "X", "replay", trace, "--policy", os.path.join(L.REPO, "policies"))
+    assert r.returncode == 0 and "decisions on what was seen" in r.stdout, r
+
+
+@pytest.mark.parametrize("args, code", [
+    (["policy", "cat", "nosuch"], 1), (["policy", "cat", "\udcff"], 1), (["replay", "/nonexistent"], 66), (["replay", "/proc/self/mem"], 65),
+    (["replay", "x", "--policy", "/nonexistent"], 78), (["--nonsense"], 64), ([], 64), (["nosuch"], 64), (["policy"], 64), (["release"], 64),
+    (["pause"], 64), (["replay"], 64), (["status", "--color=x"], 64), (["status", "-q", "--rundir", "/nonexistent"], 69),
+])
+def test_errors_as_json(cli, tmp_path, args, code):
+    for where in (["--json", *args], [*args, "--json"]):
+        r = cli(*where, "--root", str(tmp_path))
+        assert r.returncode == code and of_json(r)["error"] and r.stderr == "", r
 
 
 def test_no_guard_to_ask(cli, tmp_path):
