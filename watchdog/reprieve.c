@@ -79,14 +79,16 @@ static int ask_done(struct cli *cli, const char *request)
 
 static int run_status(struct cli *cli, int argc, char **argv)
 {
-	struct json_object *answer, *state = NULL;
+	struct json_object *answer, *state = NULL, *since = NULL;
 	int r = ask(cli, "status", &answer);
 
 	if (r != 0)
 		return r;
 	if (cli->quiet) {
+		/* The state of a pause is "paused", whatever is open. */
 		json_object_object_get_ex(answer, "state", &state);
-		r = strcmp(json_object_get_string(state), "incident") == 0;
+		json_object_object_get_ex(answer, "incident_since", &since);
+		r = since != NULL || strcmp(json_object_get_string(state), "incident") == 0;
 	} else if (!cli->json)
 		render_status(stdout, answer, render_use_colour(cli->colour, stdout));
 	json_object_put(answer);
@@ -211,8 +213,9 @@ static int run_help(struct cli *cli, int argc, char **argv)
 		if (c->help)
 			printf("  %-8s %-28s %s\n", c->name, c->arguments, c->help);
 	puts("\nOptions: --json  --color=auto|always|never (NO_COLOR is heeded)  --rundir DIR  --root DIR\n"
-	     "Exit codes: 0 done; 1 refused or failed (status -q: an incident is open; policy check: nothing would ever act;\n"
-	     "replay: the actions differ); 64 usage; 65 no flight record; 69 no guard to ask; 77 not permitted; 78 bad configuration");
+	     "Exit codes: 0 done; 1 refused or failed (status -q: an incident is open, in a pause too; policy check: nothing would\n"
+	     "ever act; replay: the actions differ); 64 usage; 65 no flight record; 66 no such file; 69 no guard to ask;\n"
+	     "74 the output cannot be written; 77 not permitted; 78 bad configuration");
 	return 0;
 }
 
@@ -288,7 +291,7 @@ static int no_command(struct cli *cli, const char *word)
 	return complain(cli->json, EX_USAGE, text, SEE_HELP);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct cli cli = { .rundir = "/run/reprieve", .root = "" };
 	int c;
@@ -325,4 +328,16 @@ int main(int argc, char **argv)
 		if (strcmp(argv[optind], k->name) == 0)
 			return k->run(&cli, argc - optind - 1, argv + optind + 1);
 	return no_command(&cli, argv[optind]);
+}
+
+/* What was not written was not said: a full disk must not look like calm. */
+int main(int argc, char **argv)
+{
+	int code = run(argc, argv);
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	fprintf(stderr, "reprieve: the output cannot be written%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
+	return code ? code : EX_IOERR;
 }

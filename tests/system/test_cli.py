@@ -79,7 +79,7 @@ def of_json(r):
 def test_help_names_every_command_and_exit_code(cli):
     r = cli("help")
     assert r.returncode == 0 and r.stderr == ""
-    for word in ("status", "why", "release", "pause", "resume", "policy", "replay", "--json", "NO_COLOR", "64", "69", "77", "78"):
+    for word in ("status", "why", "release", "pause", "resume", "policy", "replay", "--json", "NO_COLOR", "64", "65", "66", "69", "74", "77", "78"):
         assert word in r.stdout, word
     assert cli("--help").stdout == r.stdout
     assert re.fullmatch(r"reprieve \d+\.\d+\.\d+\n", cli("--version").stdout)
@@ -309,6 +309,29 @@ def test_what_others_could_change_is_refused(cli, root, tmp_path):
 def test_policies_that_would_never_act(cli, root):
     r = cli("policy", "check", *root("[Protect x]\nCgroups=/x\n", conf="[Relief]\nMode=enforce\n"))
     assert r.returncode == 1 and "nothing would ever be squeezed" in r.stdout, r
+
+
+def test_no_policies_at_all(cli, root, tmp_path):
+    for args in (["--root", str(tmp_path / "nowhere")], root("# nothing yet\n"), root("# nothing yet\n", conf="[Relief]\nMode=observe\n")):
+        r = cli("policy", "check", *args)
+        assert r.returncode == 1 and "no section" in r.stdout and not r.stdout.endswith("accepted\n"), r
+        r = cli("policy", "check", "--json", *args)
+        assert r.returncode == 1 and of_json(r)["policies"] == 0, r
+
+
+def test_output_that_cannot_be_written(cli, imposter):
+    args = imposter(json.dumps(SOUND).encode())
+    trace = os.path.join(L.REPO, "tests/replay/drift.trace")
+    for command in (["status", *args], ["status", "--json", *args], ["help"], ["--version"], ["policy", "keys"], ["policy", "keys", "--json"], ["replay", trace]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            r = subprocess.run([os.path.join(L.BUILD, "reprieve"), *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+        assert r.returncode == 74 and "cannot be written" in r.stderr, (command, r)
+
+
+@pytest.mark.parametrize("state, since, code", [("calm", None, 0), ("alarm", None, 0), ("incident", "T", 1), ("paused", None, 0), ("paused", "T", 1)])
+def test_quiet_tells_an_open_incident(cli, imposter, state, since, code):
+    r = cli("status", "-q", *imposter(json.dumps({**SOUND, "state": state, "incident_since": since}).encode()))
+    assert (r.returncode, r.stdout, r.stderr) == (code, "", "")
 
 
 def test_policy_keys_explains_every_key(cli):

@@ -145,13 +145,17 @@ int policy_check(const char *root, bool json)
 		throttles += set.policies[i].kind == POLICY_THROTTLE;
 	if (json) {
 		printf("{\"schema\":1,\"accepted\":true,\"files\":%u,\"policies\":%u,\"mode\":\"%s\"}\n", conf_n_files(conf), set.n_policies, mode_to_string(set.settings.mode));
-		return throttles == 0 && set.settings.mode == MODE_ENFORCE;
+		return set.n_policies == 0 || (throttles == 0 && set.settings.mode == MODE_ENFORCE);
 	}
 	if (cgroups_new(&config, &tree) == 0)
 		(void)cgroups_scan(tree);
 	printf("mode %s; %u files, %u sections\n", mode_to_string(set.settings.mode), conf_n_files(conf), set.n_policies);
 	for (unsigned i = 0; i < set.n_policies; i++)
 		describe(&set, &set.policies[i], tree);
+	if (set.n_policies == 0) {
+		printf("accepted, but there is no section in %s/{etc,run,usr/lib}/reprieve/policies/*.policy: nothing is protected or squeezed\n", root);
+		return EXIT_FAILURE;
+	}
 	puts("Processes= are found by the running guard and are not counted here.");
 	if (throttles == 0 && set.settings.mode == MODE_ENFORCE) {
 		puts("accepted, but no [Throttle] is left, so nothing would ever be squeezed");
