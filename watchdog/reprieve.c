@@ -21,6 +21,7 @@
 #include "ctl/render.h"
 #include "ctl/replay.h"
 
+#define OF_ALL   "jcdR"                 /* options of every command */
 #define SEE_HELP "`reprieve help` lists all"
 
 struct cli {
@@ -32,6 +33,8 @@ struct cli {
 
 struct command {
 	const char *name, *arguments, *help;
+	const char *options;            /* of it alone, as getopt's letters */
+	int most;                       /* arguments; fewer are its own affair */
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 
@@ -129,6 +132,8 @@ static int run_release(struct cli *cli, int argc, char **argv)
 	unsigned n = 0;
 	int r;
 
+	if (cli->all && argc > 0)
+		return complain(cli->json, EX_USAGE, "release one cgroup, or all?", "release --all takes no name: leave out one of them");
 	if (!cli->all && argc != 1)
 		return complain(cli->json, EX_USAGE, "release what?", "name a cgroup as `reprieve status` shows it, or --all");
 	if (cli->all) {
@@ -176,6 +181,8 @@ static int run_resume(struct cli *cli, int argc, char **argv)
 
 static int run_policy(struct cli *cli, int argc, char **argv)
 {
+	if (argc == 2 && (strcmp(argv[0], "check") == 0 || strcmp(argv[0], "keys") == 0))
+		return complain(cli->json, EX_USAGE, "policy check and policy keys are of everything", "leave out the name; policy cat takes one");
 	if (argc >= 1 && strcmp(argv[0], "check") == 0)
 		return policy_check(cli->root, cli->json);
 	if (argc >= 1 && strcmp(argv[0], "cat") == 0)
@@ -226,15 +233,15 @@ static int run_version(struct cli *cli, int argc, char **argv)
 }
 
 static const struct command commands[] = {
-	{ "status", "[-q]", "state, mode, who suffers, who is to blame, what is squeezed until when, what is missing", run_status },
-	{ "why", "[-n LINES] [--incident N]", "what was decided and why, newest last", run_why },
-	{ "release", "CGROUP | --all", "put one cgroup, or everything, back as it was (root)", run_release },
-	{ "pause", "TIME --reason TEXT", "touch nothing for a while; ends by itself (root)", run_pause },
-	{ "resume", "", "end a pause (root)", run_resume },
-	{ "policy", "check | cat [NAME] | keys", "check the policies; show them merged with the origin of each value; explain the keys", run_policy },
-	{ "replay", "FILE [--policy DIR] [-v]", "decide a recorded incident again; with other policies", run_replay },
-	{ "help", "", "this", run_help },
-	{ "version", "", NULL, run_version },
+	{ "status", "[-q]", "state, mode, who suffers, who is to blame, what is squeezed until when, what is missing", "q", 0, run_status },
+	{ "why", "[-n LINES] [--incident N]", "what was decided and why, newest last", "ni", 0, run_why },
+	{ "release", "CGROUP | --all", "put one cgroup, or everything, back as it was (root)", "a", 1, run_release },
+	{ "pause", "TIME --reason TEXT", "touch nothing for a while; ends by itself (root)", "r", 1, run_pause },
+	{ "resume", "", "end a pause (root)", "", 0, run_resume },
+	{ "policy", "check | cat [NAME] | keys", "check the policies; show them merged with the origin of each value; explain the keys", "", 2, run_policy },
+	{ "replay", "FILE [--policy DIR] [-v]", "decide a recorded incident again; with other policies", "pv", 1, run_replay },
+	{ "help", "", "this", "", 0, run_help },
+	{ "version", "", NULL, "", 0, run_version },
 	{ 0 }
 };
 
@@ -277,6 +284,34 @@ static int bad_option(struct cli *cli, int c, int argc, char **argv)
 	return complain(cli->json, EX_USAGE, text, SEE_HELP);
 }
 
+/* What the command would pass over was meant to do something. */
+static int run_command(struct cli *cli, const struct command *k, const char *seen, int argc, char **argv)
+{
+	char text[256], usage[128];
+
+	str_format(usage, sizeof(usage), "usage: reprieve %s%s%s", k->name, k->arguments[0] ? " " : "", k->arguments);
+	if (argc > k->most) {
+		str_format(text, sizeof(text), "%s does not take \"%s\"", k->name, argv[k->most]);
+		return complain(cli->json, EX_USAGE, text, usage);
+	}
+	for (const struct option *o = options; o->name; o++)
+		if (strchr(seen, o->val) != NULL && strchr(OF_ALL, o->val) == NULL && strchr(k->options, o->val) == NULL) {
+			str_format(text, sizeof(text), "%s does not take --%s", k->name, o->name);
+			return complain(cli->json, EX_USAGE, text, usage);
+		}
+	return k->run(cli, argc, argv);
+}
+
+static int parse_count(const char *word, unsigned long *ret)
+{
+	size_t n = strspn(word, "0123456789");
+
+	if (n == 0 || n > 9 || word[n] != '\0')
+		return -EINVAL;
+	*ret = strtoul(word, NULL, 10);
+	return *ret > 0 ? 0 : -EINVAL;
+}
+
 static int no_command(struct cli *cli, const char *word)
 {
 	const char *best;
@@ -294,10 +329,13 @@ static int no_command(struct cli *cli, const char *word)
 static int run(int argc, char **argv)
 {
 	struct cli cli = { .rundir = "/run/reprieve", .root = "" };
+	char seen[ELEMENTSOF(options)] = "", text[256];
 	int c;
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":jar:n:i:qp:vhV", options, NULL)) >= 0) {
+		if (strchr(seen, c) == NULL)
+			str_appendf(seen, sizeof(seen), "%c", c);
 		switch (c) {
 		case 'j': cli.json = true; break;
 		case 'a': cli.all = true; break;
@@ -307,8 +345,13 @@ static int run(int argc, char **argv)
 		case 'p': cli.policy = optarg; break;
 		case 'd': cli.rundir = optarg; break;
 		case 'R': cli.root = optarg; break;
-		case 'n': cli.lines = strtoul(optarg, NULL, 10); break;
-		case 'i': cli.incident = strtoul(optarg, NULL, 10); break;
+		case 'n':
+		case 'i':
+			if (parse_count(optarg, c == 'n' ? &cli.lines : &cli.incident) == 0)
+				break;
+			look_for_json(&cli, argc, argv);
+			str_format(text, sizeof(text), "%s %s is no number from 1 on", c == 'n' ? "-n" : "--incident", optarg);
+			return complain(cli.json, EX_USAGE, text, c == 'n' ? "give a number of lines, such as -n 20" : "`reprieve why` tells the numbers");
 		case 'c':
 			if (colour_parse(optarg, &cli.colour) == 0)
 				break;
@@ -326,7 +369,7 @@ static int run(int argc, char **argv)
 	}
 	for (const struct command *k = commands; k->name; k++)
 		if (strcmp(argv[optind], k->name) == 0)
-			return k->run(&cli, argc - optind - 1, argv + optind + 1);
+			return run_command(&cli, k, seen, argc - optind - 1, argv + optind + 1);
 	return no_command(&cli, argv[optind]);
 }
 
