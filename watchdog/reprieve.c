@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "base/suggest.h"
 #include "base/units.h"
+#include "core/limits.h"
 #include "ctl/client.h"
 #include "ctl/complain.h"
 #include "ctl/policy_cmd.h"
@@ -155,6 +156,8 @@ static int run_release(struct cli *cli, int argc, char **argv)
 			json_object_put(probe);
 		return ask_done(cli, "release-all");
 	}
+	if (strchr(argv[0], '\n') != NULL)     /* of the request, only the first line would be heard */
+		return complain(cli->json, EX_USAGE, "no cgroup has a line break in its name", "name one as `reprieve status` shows it");
 	if (!str_format(request, sizeof(request), "release %s", argv[0]))
 		return complain(cli->json, EX_USAGE, "that name is too long", NULL);
 	return ask_done(cli, request);
@@ -162,15 +165,23 @@ static int run_release(struct cli *cli, int argc, char **argv)
 
 static int run_pause(struct cli *cli, int argc, char **argv)
 {
-	char request[CONTROL_REQUEST_MAX];
+	char request[CONTROL_REQUEST_MAX], text[96];
 	usec_t span;
+	size_t n;
 
 	if (argc != 1 || units_parse_usec(argv[0], &span) < 0 || span == 0 || span > 7 * 24 * USEC_PER_HOUR)
 		return complain(cli->json, EX_USAGE, "pause for how long?", "give a time up to 7d, such as 30min or 2h");
 	if (cli->reason == NULL || cli->reason[0] == '\0')
 		return complain(cli->json, EX_USAGE, "a pause needs a reason that others can read", "add --reason 'planned load test'");
-	if (!str_format(request, sizeof(request), "pause %llu %s", (unsigned long long)span, cli->reason))
-		return complain(cli->json, EX_USAGE, "the reason is too long", "keep it under 150 characters");
+	n = strlen(cli->reason);
+	if (n >= REASON_TEXT_MAX || !str_format(request, sizeof(request), "pause %llu %s", (unsigned long long)span, cli->reason)) {
+		str_format(text, sizeof(text), "the reason is too long: %zu bytes, at most %d are kept", n, REASON_TEXT_MAX - 1);
+		return complain(cli->json, EX_USAGE, text, "say it shorter");
+	}
+	/* A request is one line. */
+	for (char *c = request; *c != '\0'; c++)
+		if (*c == '\n')
+			*c = ' ';
 	return ask_done(cli, request);
 }
 

@@ -98,7 +98,8 @@ def test_help_names_every_command_and_exit_code(cli):
     (("pause", "soon", "--reason", "x"), 64, "30min or 2h"),
     (("pause", "0s", "--reason", "x"), 64, "30min or 2h"),
     (("pause", "8d", "--reason", "x"), 64, "7d"),
-    (("pause", "1h", "--reason", "x" * 5000), 64, "too long"),
+    (("pause", "1h", "--reason", "x" * 5000), 64, "5000 bytes, at most 159"),
+    (("pause", "1h", "--reason", "x" * 160), 64, "160 bytes, at most 159"),
     (("policy", "chek"), 64, "policy check"),
     (("replay",), 64, "FILE"),
     (("replay", "/nonexistent"), 66, "No such file"),
@@ -114,6 +115,7 @@ def test_help_names_every_command_and_exit_code(cli):
     (("why", "-n", "99999999999999999999"), 64, "is no number"),
     (("why", "--incident", "two"), 64, "--incident two is no number"),
     (("release", "--all", "X"), 64, "release --all takes no name"),
+    (("release", "x\ny"), 64, "line break"),
     (("release", "x", "y"), 64, 'release does not take "y"'),
     (("release", "x", "--quiet"), 64, "release does not take --quiet"),
     (("pause", "1h", "2h", "--reason", "x"), 64, 'pause does not take "2h"'),
@@ -518,6 +520,14 @@ def test_pause_shows_ends_and_survives_a_restart(lab, cli):
         g.kill9()
         g.start()
         assert g.status()["paused_until"] is None
+        longest = "first\n" + "x" * 153
+        assert cli("pause", "1h", "--reason", longest, "--rundir", g.rundir).returncode == 0
+        assert g.status()["pause_reason"] == longest.replace("\n", " ")
+        with socket.socket(socket.AF_UNIX) as s:            # another client than ours
+            s.connect(g.rundir + "/control.sock")
+            s.sendall(b"pause 1000000 " + b"y" * 160 + b"\n")
+            assert "at most 159 bytes" in json.loads(s.recv(4096))["error"]
+        assert g.status()["pause_reason"].startswith("first")
         assert cli("pause", "1s", "--reason", "short", "--rundir", g.rundir).returncode == 0
         assert eventually(lambda: g.status()["paused_until"] is None, 10)
         assert "pause" in cli("why", "--rundir", g.rundir).stdout
