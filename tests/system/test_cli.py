@@ -541,3 +541,10 @@ def test_the_guards_own_options(args, code, said):
     r = subprocess.run([os.path.join(L.BUILD, "reprieved"), *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                        text=True, timeout=20)
     assert r.returncode == code and said in r.stdout, r
+
+
+def test_units_name_no_page_that_is_not_there():
+    units = os.path.join(L.REPO, "packaging/systemd")
+    for name in os.listdir(units):
+        for page in re.findall(r"man:(\w[\w.-]*)\((\d)\)", L.read(os.path.join(units, name))):
+            assert any(f"{page[0]}.{page[1]}" in files for _, _, files in os.walk(os.path.join(L.REPO, "packaging"))), (name, page)
