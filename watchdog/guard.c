@@ -96,6 +96,12 @@ static int load(struct guard *g)
 	return r;
 }
 
+static void say_lookup(int r)
+{
+	if (r < 0)
+		log_warning("the helpers' socket cannot be made the courier's: %s; one that systemd starts cannot connect", strerror(-r));
+}
+
 static int on_signal(struct loop *l, int signo, void *data)
 {
 	struct guard *g = data;
@@ -105,7 +111,7 @@ static int on_signal(struct loop *l, int signo, void *data)
 		return 0;
 	}
 	(void)notify_send("RELOADING=1");
-	helpers_lookup(&g->helpers);
+	say_lookup(helpers_lookup(&g->helpers));
 	if (load(g) == 0) {
 		driver_policies(&g->driver, &g->sets[g->set]);
 		if (g->canary != NULL)
@@ -350,6 +356,7 @@ static int wire_up(struct guard *g)
 	r = helpers_init(&g->helpers, &g->loop, g->o.rundir, !service, g->o.helpers ? g->o.helpers : strstr(dir, "/sbin") ? "/usr/lib/reprieve" : dir, &DRIVER_HELPERS_OPS, &g->driver);
 	if (r < 0)
 		log_warning("the helpers cannot be reached: %s; going on without them", strerror(-r));
+	say_lookup(helpers_lookup(&g->helpers));
 	DRIVER_HELPERS_OPS.gone(ROLE_STEWARD, &g->driver);
 	DRIVER_HELPERS_OPS.gone(ROLE_COURIER, &g->driver);
 	g->requests = (struct requests){ .driver = &g->driver, .rundir_fd = g->rundir_fd };

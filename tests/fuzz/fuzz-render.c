@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/client.h"
 #include "ctl/render.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -35,6 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = '\0';
 	o = json_tokener_parse(text);
+	(void)client_understands("status", o);
+	(void)client_understands("pause 1 x", o);
 	if (o != NULL) {
 		show(render_status, o);
 		show(render_why, o);

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line, as a person and a script meet it: exit codes, JSON, colours, users
 without rights, and what is said about mistakes."""
+import contextlib
 import json
 import os
 import pty
+import pwd
 import re
 import shutil
+import signal
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -74,7 +79,7 @@ def of_json(r):
 def test_help_names_every_command_and_exit_code(cli):
     r = cli("help")
     assert r.returncode == 0 and r.stderr == ""
-    for word in ("status", "why", "release", "pause", "resume", "policy", "replay", "--json", "NO_COLOR", "64", "69", "77", "78"):
+    for word in ("status", "why", "release", "pause", "resume", "policy", "replay", "--json", "NO_COLOR", "64", "65", "66", "69", "74", "77", "78"):
         assert word in r.stdout, word
     assert cli("--help").stdout == r.stdout
     assert re.fullmatch(r"reprieve \d+\.\d+\.\d+\n", cli("--version").stdout)
@@ -93,10 +98,40 @@ def test_help_names_every_command_and_exit_code(cli):
     (("pause", "soon", "--reason", "x"), 64, "30min or 2h"),
     (("pause", "0s", "--reason", "x"), 64, "30min or 2h"),
     (("pause", "8d", "--reason", "x"), 64, "7d"),
-    (("pause", "1h", "--reason", "x" * 5000), 64, "too long"),
+    (("pause", "1h", "--reason", "x" * 5000), 64, "5000 bytes, at most 159"),
+    (("pause", "1h", "--reason", "x" * 160), 64, "160 bytes, at most 159"),
     (("policy", "chek"), 64, "policy check"),
     (("replay",), 64, "FILE"),
-    (("replay", "/nonexistent"), 1, "No such file"),
+    (("replay", "/nonexistent"), 66, "No such file"),
+    (("replay", "/etc"), 65, "Is a directory"),
+    (("status", "foo"), 64, 'status does not take "foo"; usage: reprieve status [-q]'),
+    (("status", "-n", "5"), 64, "status does not take --lines; usage: reprieve status"),
+    (("status", "--reason", "x"), 64, "status does not take --reason"),
+    (("why", "x"), 64, 'why does not take "x"'),
+    (("why", "-n", "abc"), 64, "-n abc is no number"),
+    (("why", "-n", "0"), 64, "-n 0 is no number from 1 on"),
+    (("why", "-n", "-5"), 64, "-n -5 is no number"),
+    (("why", "--lines=5x"), 64, "-n 5x is no number"),
+    (("why", "-n", "99999999999999999999"), 64, "is no number"),
+    (("why", "--incident", "two"), 64, "--incident two is no number"),
+    (("release", "--all", "X"), 64, "release --all takes no name"),
+    (("release", "x\ny"), 64, "line break"),
+    (("release", "x", "y"), 64, 'release does not take "y"'),
+    (("release", "x", "--quiet"), 64, "release does not take --quiet"),
+    (("pause", "1h", "2h", "--reason", "x"), 64, 'pause does not take "2h"'),
+    (("resume", "now"), 64, 'resume does not take "now"'),
+    (("policy", "check", "x"), 64, "leave out the name"),
+    (("policy", "keys", "x"), 64, "leave out the name"),
+    (("policy", "cat", "x", "y"), 64, 'policy does not take "y"'),
+    (("replay", "x", "y"), 64, 'replay does not take "y"'),
+    (("replay", "x", "--all"), 64, "replay does not take --all"),
+    (("version", "x"), 64, 'version does not take "x"'),
+    (("help", "--all"), 64, "help does not take --all"),
+    (("statu\x1b[31m",), 64, "\\x1b"),
+    (("status", "--rundir"), 64, "--rundir needs a value"),
+    (("status", "--rundri", "x"), 64, "did you mean --rundir?"),
+    (("status", "--quiet=x"), 64, "--quiet=x takes no value"),
+    (("status", "-qz"), 64, "no option -z"),
     (("replay", "/etc/passwd"), 65, "/etc/passwd:1"),
     (("--json", "replay", "/etc/passwd"), 65, '"schema":1'),
     (("release", "/" + "x" * 5000), 64, "too long"),
@@ -105,6 +140,36 @@ def test_exit_codes_of_mistakes(cli, args, code, said):
     r = cli(*args)
     assert (r.returncode, said in r.stdout + r.stderr) == (code, True), r
     assert code != 64 or not args or "reprieve" in r.stderr
+    assert not ESCAPE.search(r.stdout + r.stderr)
+    if args:
+        r = cli("--json", *args)
+        assert r.returncode == code and of_json(r)["error"], r
+
+
+def test_options_stand_before_the_command_too(cli, tmp_path):
+    trace = os.path.join(L.REPO, "tests/replay/drift.trace")
+    r = cli("replay", trace)
+    assert r.returncode == 0 and "the same" in r.stdout
+    for before in (["--color", "never"], ["--rundir", "X"], ["--json", "--color=always"], ["--root", "X", "--json"], ["-j", "-v"]):
+        other = cli(*before, "replay", trace)
+        assert other.returncode == 0, other
+        if "--json" not in before and "-j" not in before:
+            assert other.stdout == r.stdout
+        else:
+            assert of_json(other)["same"] is True and ("decisions" in of_json(other)) == ("-v" in before)
+    r = cli("--rundir", "X", "replay", trace, "--policy", os.path.join(L.REPO, "policies"))
+    assert r.returncode == 0 and "decisions on what was seen" in r.stdout, r
+
+
+@pytest.mark.parametrize("args, code", [
+    (["policy", "cat", "nosuch"], 1), (["policy", "cat", "\udcff"], 1), (["replay", "/nonexistent"], 66), (["replay", "/proc/self/mem"], 65),
+    (["replay", "x", "--policy", "/nonexistent"], 78), (["--nonsense"], 64), ([], 64), (["nosuch"], 64), (["policy"], 64), (["release"], 64),
+    (["pause"], 64), (["replay"], 64), (["status", "--color=x"], 64), (["status", "-q", "--rundir", "/nonexistent"], 69),
+])
+def test_errors_as_json(cli, tmp_path, args, code):
+    for where in (["--json", *args], [*args, "--json"]):
+        r = cli(*where, "--root", str(tmp_path))
+        assert r.returncode == code and of_json(r)["error"] and r.stderr == "", r
 
 
 def test_no_guard_to_ask(cli, tmp_path):
@@ -123,6 +188,68 @@ def test_release_all_without_a_guard(cli, tmp_path):
     need_root()
     r = cli("release", "--all", "--rundir", str(tmp_path))
     assert r.returncode == 0 and "put back" in r.stdout + r.stderr, r
+
+
+@pytest.fixture
+def imposter(tmp_path):
+    """imposter(bytes) answers every request with them; returns --rundir's arguments."""
+    path = str(tmp_path / "control.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o666)
+    listener.listen(8)
+    said = [b""]
+
+    def serve():
+        while True:
+            try:
+                s, _ = listener.accept()
+            except OSError:
+                return
+            with s:
+                s.recv(4096)
+                s.sendall(said[0])
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+
+    def answer(data):
+        said[0] = data
+        return ["--rundir", str(tmp_path)]
+    yield answer
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(10)
+
+
+SOUND = {"schema": 1, "version": "1", "state": "calm", "mode": "observe", "pressure": {}, "groups": {}, "victims": [], "suspects": [],
+         "squeezes": [], "lifeline": [], "capabilities": []}
+ORDERS = (["release", "/x"], ["pause", "1h", "--reason", "x"], ["resume"])
+
+
+@pytest.mark.parametrize("data", [
+    b'{"error":null}', b'{"schema":1,"error":null}', b'{"schema":1,"error":5}', b'{"schema":1,"error":["x"]}', b'{"schema":1,"error":"x","remedy":{}}',
+    b"null", b"5", b'"x"', b"[]", b"[{}]", b"{}", b'{"schema":1}', b'{"schema":2,"done":"x","state":"calm","lines":[]}',
+    b'{"schema":"1","done":"x","state":"calm","lines":[]}', b'{"schema":1,"done":null,"state":null,"lines":null}',
+    b'{"schema":1,"done":5,"state":5,"lines":5}', b'{"schema":1,"done":[],"state":{},"lines":[5]}', b'{"schema":1,"done":"x","lines":[]} {}',
+    b'{"schema":1,"done":"x","lines":[]', b"[" * 5000 + b"]" * 5000, b'{"schema":1,"done":' + b"[" * 100 + b"]" * 100 + b"}", b"\0", b"hello\n",
+], ids=lambda d: repr(d[:48]))
+def test_an_answer_that_is_not_understood(cli, imposter, data):
+    args = imposter(data)
+    for command in (["status"], ["status", "-q"], ["why"], *ORDERS):
+        r = cli(*command, *args)
+        assert r.returncode == 69 and "not understood" in r.stderr and r.stdout == "", (command, r)
+    r = cli("status", "--json", *args)
+    assert r.returncode == 69 and "not understood" in of_json(r)["error"], r
+
+
+def test_an_answer_of_wrong_types_inside(cli, imposter):
+    assert cli("status", *imposter(json.dumps(SOUND).encode() + b"\n")).returncode == 0
+    for key, value in SOUND.items():
+        for wrong in (None, 7, "x", [5], {"x": "y"}, [None]):
+            if type(wrong) is type(value) and wrong != [5] and wrong != [None]:
+                continue
+            r = cli("status", *imposter(json.dumps({**SOUND, key: wrong}).encode()))
+            assert r.returncode == 69 and "not understood" in r.stderr, (key, wrong, r)
 
 
 # --- policies ----------------------------------------------------------------------
@@ -177,9 +304,58 @@ def test_policy_cat_says_where_each_value_comes_from(cli, root, tmp_path):
     assert cli("policy", "cat", "x", *args).returncode == 1     # masked
 
 
+def test_what_others_could_change_is_refused(cli, root, tmp_path):
+    need_root()
+    args = root("[Throttle x]\nCgroups=/a*\n")
+    vendor = tmp_path / "usr/lib/reprieve/policies"
+    vendor.mkdir(parents=True)
+    (vendor / "10-ours.policy").write_text("[Protect x]\nCgroups=/x\n")
+    mask = tmp_path / "etc/reprieve/policies/10-ours.policy"
+    mask.write_text("")
+    assert of_json(cli("policy", "check", "--json", *args))["policies"] == 1
+    os.chown(mask, 65534, 65534)
+    r = cli("policy", "check", *args)
+    assert r.returncode == 78 and "10-ours.policy" in r.stderr and "belongs to user 65534" in r.stderr, r
+    mask.unlink()
+    assert of_json(cli("policy", "check", "--json", *args))["policies"] == 2
+    for d in ("etc/reprieve", "etc/reprieve/policies", "usr/lib/reprieve", "usr/lib/reprieve/policies"):
+        os.chmod(tmp_path / d, 0o777)
+        r = cli("policy", "check", *args)
+        assert r.returncode == 78 and f"/{d}: refused: others than root may write it (mode 0777)" in r.stderr, r
+        os.chmod(tmp_path / d, 0o755)
+        os.chown(tmp_path / d, 65534, 0)
+        r = cli("policy", "check", *args)
+        assert r.returncode == 78 and f"/{d}: refused: it belongs to user 65534" in r.stderr, r
+        os.chown(tmp_path / d, 0, 0)
+    assert cli("policy", "check", *args).returncode == 0
+
+
 def test_policies_that_would_never_act(cli, root):
     r = cli("policy", "check", *root("[Protect x]\nCgroups=/x\n", conf="[Relief]\nMode=enforce\n"))
     assert r.returncode == 1 and "nothing would ever be squeezed" in r.stdout, r
+
+
+def test_no_policies_at_all(cli, root, tmp_path):
+    for args in (["--root", str(tmp_path / "nowhere")], root("# nothing yet\n"), root("# nothing yet\n", conf="[Relief]\nMode=observe\n")):
+        r = cli("policy", "check", *args)
+        assert r.returncode == 1 and "no section" in r.stdout and not r.stdout.endswith("accepted\n"), r
+        r = cli("policy", "check", "--json", *args)
+        assert r.returncode == 1 and of_json(r)["policies"] == 0, r
+
+
+def test_output_that_cannot_be_written(cli, imposter):
+    args = imposter(json.dumps(SOUND).encode())
+    trace = os.path.join(L.REPO, "tests/replay/drift.trace")
+    for command in (["status", *args], ["status", "--json", *args], ["help"], ["--version"], ["policy", "keys"], ["policy", "keys", "--json"], ["replay", trace]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            r = subprocess.run([os.path.join(L.BUILD, "reprieve"), *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+        assert r.returncode == 74 and "cannot be written" in r.stderr, (command, r)
+
+
+@pytest.mark.parametrize("state, since, code", [("calm", None, 0), ("alarm", None, 0), ("incident", "T", 1), ("paused", None, 0), ("paused", "T", 1)])
+def test_quiet_tells_an_open_incident(cli, imposter, state, since, code):
+    r = cli("status", "-q", *imposter(json.dumps({**SOUND, "state": state, "incident_since": since}).encode()))
+    assert (r.returncode, r.stdout, r.stderr) == (code, "", "")
 
 
 def test_policy_keys_explains_every_key(cli):
@@ -266,12 +442,66 @@ def test_others_may_read_and_not_order(guard, cli):
     assert guard.status()["state"] != "paused"
 
 
+CONNECT = """import socket, sys, time
+end = time.monotonic() + 8
+while time.monotonic() < end:
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(1)
+    try:
+        s.connect(sys.argv[1])
+    except OSError:
+        pass
+    s.close()
+"""
+
+
+def test_who_only_connects_costs_the_guard_nothing(guard, cli, loads):
+    """And keeps neither root out nor, for long, others."""
+    def cpu():
+        return sum(int(x) for x in L.read(f"/proc/{guard.proc.pid}/stat").rsplit(")", 1)[1].split()[11:13]) / os.sysconf("SC_CLK_TCK")
+    for _ in range(2):
+        loads.add(subprocess.Popen([*NOBODY, "/usr/bin/python3", "-c", CONNECT, guard.rundir + "/control.sock"]))
+    time.sleep(1)
+    before, start = cpu(), time.monotonic()
+    time.sleep(2)
+    share = (cpu() - before) / (time.monotonic() - start)
+    assert share < 0.10, f"{share:.0%} of a CPU"                # without a bound: most of one
+    start = time.monotonic()
+    assert cli("release", "--all", "--rundir", guard.rundir).returncode == 0
+    assert time.monotonic() - start < 1
+    assert cli("status", "--rundir", guard.rundir, as_nobody=True).returncode == 0
+
+
+def test_the_helpers_socket_is_not_everybodys(guard):
+    st = os.stat(guard.rundir + "/guard.sock")
+    assert st.st_mode & 0o777 == 0o600
+    with contextlib.suppress(KeyError):
+        assert st.st_uid == pwd.getpwnam("reprieve").pw_uid
+        return
+    assert st.st_uid == 0
+
+
 def test_release_what_is_not_squeezed(guard, cli):
     r = cli("release", "/no/such", "--rundir", guard.rundir)
     assert r.returncode == 1 and "reprieve status" in r.stderr, r
     r = cli("release", "--all", "--rundir", guard.rundir)
     assert r.returncode == 0 and "nothing was squeezed" in r.stdout, r
     assert of_json(cli("release", "--all", "--json", "--rundir", guard.rundir))["done"]
+
+
+def test_an_order_that_was_given_up_is_not_carried_out_later(lab, cli):
+    with lab.guard("observe") as g:
+        g.proc.send_signal(signal.SIGSTOP)
+        try:
+            p = subprocess.Popen([os.path.join(L.BUILD, "reprieve"), "pause", "1h", "--reason", "x", "--rundir", g.rundir],
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            said = p.communicate(timeout=30)[0]
+            assert p.returncode == 69 and "not done" in said, said
+        finally:
+            g.proc.send_signal(signal.SIGCONT)
+        assert eventually(lambda: g.status()["state"] in ("calm", "alarm", "incident"), 10)
+        time.sleep(0.5)
+        assert g.status()["paused_until"] is None
 
 
 def test_pause_shows_ends_and_survives_a_restart(lab, cli):
@@ -290,6 +520,14 @@ def test_pause_shows_ends_and_survives_a_restart(lab, cli):
         g.kill9()
         g.start()
         assert g.status()["paused_until"] is None
+        longest = "first\n" + "x" * 153
+        assert cli("pause", "1h", "--reason", longest, "--rundir", g.rundir).returncode == 0
+        assert g.status()["pause_reason"] == longest.replace("\n", " ")
+        with socket.socket(socket.AF_UNIX) as s:            # another client than ours
+            s.connect(g.rundir + "/control.sock")
+            s.sendall(b"pause 1000000 " + b"y" * 160 + b"\n")
+            assert "at most 159 bytes" in json.loads(s.recv(4096))["error"]
+        assert g.status()["pause_reason"].startswith("first")
         assert cli("pause", "1s", "--reason", "short", "--rundir", g.rundir).returncode == 0
         assert eventually(lambda: g.status()["paused_until"] is None, 10)
         assert "pause" in cli("why", "--rundir", g.rundir).stdout
@@ -303,3 +541,10 @@ def test_the_guards_own_options(args, code, said):
     r = subprocess.run([os.path.join(L.BUILD, "reprieved"), *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                        text=True, timeout=20)
     assert r.returncode == code and said in r.stdout, r
+
+
+def test_units_name_no_page_that_is_not_there():
+    units = os.path.join(L.REPO, "packaging/systemd")
+    for name in os.listdir(units):
+        for page in re.findall(r"man:(\w[\w.-]*)\((\d)\)", L.read(os.path.join(units, name))):
+            assert any(f"{page[0]}.{page[1]}" in files for _, _, files in os.walk(os.path.join(L.REPO, "packaging"))), (name, page)

@@ -197,6 +197,67 @@ static void what_others_may_write_is_refused(void **state)
 	assert_string_equal(found(false), "/etc/p/a.policy ");
 }
 
+static void only_root_can_mask(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	tree_write("/usr/lib/p/10-a.policy", "x");
+	tree_write("/etc/p/10-a.policy", "");
+	assert_string_equal(found(true), "");
+	assert_int_equal(chown(tree_path("/etc/p/10-a.policy"), 1234, 0), 0);
+	assert_string_equal(found(true), "/etc/p/10-a.policy ");
+	assert_non_null(strstr(reading("/etc/p/10-a.policy"), "belongs to user 1234"));
+	assert_string_equal(found(false), "");
+	assert_int_equal(chown(tree_path("/etc/p/10-a.policy"), 0, 0), 0);
+	assert_int_equal(chmod(tree_path("/etc/p/10-a.policy"), 0666), 0);
+	assert_string_equal(found(true), "/etc/p/10-a.policy ");
+	assert_non_null(strstr(reading("/etc/p/10-a.policy"), "others than root may write it"));
+
+	assert_int_equal(unlink(tree_path("/etc/p/10-a.policy")), 0);
+	tree_link("/dev/null", "/etc/p/10-a.policy");
+	assert_string_equal(found(true), "");
+	assert_int_equal(lchown(tree_path("/etc/p/10-a.policy"), 1234, 0), 0);
+	assert_string_equal(found(true), "/etc/p/10-a.policy ");
+	assert_non_null(strstr(reading("/etc/p/10-a.policy"), "the link belongs to user 1234"));
+
+	/* A link of root's to what is not: as if it were there itself. */
+	assert_int_equal(unlink(tree_path("/etc/p/10-a.policy")), 0);
+	tree_write("/home/empty", "");
+	tree_link("../../home/empty", "/etc/p/10-a.policy");
+	assert_string_equal(found(true), "");
+	assert_int_equal(chown(tree_path("/home/empty"), 1234, 0), 0);
+	assert_string_equal(found(true), "/etc/p/10-a.policy ");
+}
+
+static void the_kernels_files_mask_nothing(void **state)
+{
+	tree_write("/usr/lib/p/10-a.policy", "x");
+	tree_link("/proc/self/status", "/etc/p/10-a.policy");
+	tree_link("/proc/version", "/etc/r.conf");
+	assert_string_equal(found(false), "/etc/p/10-a.policy ");
+	assert_non_null(strstr(reading("/etc/p/10-a.policy"), "link it to /dev/null"));
+	assert_non_null(strstr(reading("/etc/r.conf"), "file of the kernel's"));
+}
+
+static void directories_of_others_are_refused(void **state)
+{
+	conf_errors_clear(&errors);
+	assert_int_equal(conf_files_trust(tree, DIRS, &errors), 0);
+	(void)tree_path("/etc/p/");
+	assert_int_equal(conf_files_trust(tree, DIRS, &errors), 0);
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chmod(tree_path("/etc/p"), 0775), 0);
+	assert_int_equal(conf_files_trust(tree, DIRS, &errors), -EINVAL);
+	assert_string_equal(errors.e[0].file, "/etc/p");
+	assert_non_null(strstr(errors.e[0].why, "others than root may write it (mode 0775)"));
+	assert_int_equal(chmod(tree_path("/etc/p"), 0755), 0);
+	assert_int_equal(chown(tree_path("/etc/p"), 1234, 0), 0);
+	conf_errors_clear(&errors);
+	assert_int_equal(conf_files_trust(tree, DIRS, &errors), -EINVAL);
+	assert_non_null(strstr(errors.e[0].why, "belongs to user 1234"));
+}
+
 static void one_file(void **state)
 {
 	conf_errors_clear(&errors);
@@ -230,6 +291,9 @@ int main(void)
 		T(counts_are_bounded),
 		T(only_regular_files_of_some_size_are_read),
 		T(what_others_may_write_is_refused),
+		T(only_root_can_mask),
+		T(the_kernels_files_mask_nothing),
+		T(directories_of_others_are_refused),
 		T(one_file),
 	};
 

@@ -174,6 +174,41 @@ static void restore_takes_anything(void **state)
 	close(d);
 }
 
+static void only_budgets_are_restored(void **state)
+{
+	static const struct { const char *line; int r; int64_t v; } lines[] = {
+		{ "0 /a/cpu.rt_runtime_us", 0, 0 }, { "950000 /a/b c/cpu.rt_runtime_us", 0, 950000 }, { "-1 /cpu.rt_runtime_us", 0, -1 },
+		{ "", -EBADMSG, 0 }, { "0", -EBADMSG, 0 }, { "0 ", -EBADMSG, 0 }, { "0 /etc/passwd", -EBADMSG, 0 }, { "-2 /cpu.rt_runtime_us", -EBADMSG, 0 },
+		{ " 0 /cpu.rt_runtime_us", -EBADMSG, 0 }, { "0 a/cpu.rt_runtime_us", -EBADMSG, 0 }, { "0 /a/../cpu.rt_runtime_us", -EBADMSG, 0 },
+		{ "0 /xcpu.rt_runtime_us", -EBADMSG, 0 }, { "99999999999999999999 /cpu.rt_runtime_us", -EBADMSG, 0 },
+	};
+	char other[64], file[64], text[256], back[16];
+	const char *path;
+	int64_t v;
+	int d = root_open(g_dir);
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		assert_int_equal(rt_parse_line(lines[i].line, &v, &path), lines[i].r);
+		if (lines[i].r == 0)
+			assert_true(v == lines[i].v && path == strchr(lines[i].line, '/'));
+	}
+	/* Deepest first, also where the record's last line has no end; nothing else is written to. */
+	snprintf(other, sizeof(other), "%s/other", g_dir);
+	snprintf(file, sizeof(file), "%s/cpu.rt_runtime_us", g_dir);
+	assert_int_equal(root_replace_file(AT_FDCWD, other, "kept", 4, 0600), 0);
+	assert_int_equal(root_replace_file(AT_FDCWD, file, "50000", 5, 0600), 0);
+	snprintf(text, sizeof(text), "7 %s\n77777 %s", other, file);
+	assert_int_equal(root_replace_file(d, RT_FILE, text, strlen(text), 0600), 0);
+	assert_int_equal(rt_restore(d), 0);
+	assert_true(root_read_file(AT_FDCWD, other, back, sizeof(back)) > 0);
+	assert_string_equal(back, "kept");
+	assert_true(root_read_file(AT_FDCWD, file, back, sizeof(back)) > 0);
+	assert_string_equal(back, "77777");
+	(void)unlink(other);
+	(void)unlink(file);
+	close(d);
+}
+
 static void own_group(void **state)
 {
 	struct owngroup g = OWNGROUP_INIT;
@@ -247,7 +282,7 @@ static void sandbox(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(begin_at_once), cmocka_unit_test(raise_in_place), cmocka_unit_test(raise_with_budget), cmocka_unit_test(restore_takes_anything),
+		cmocka_unit_test(begin_at_once), cmocka_unit_test(raise_in_place), cmocka_unit_test(raise_with_budget), cmocka_unit_test(restore_takes_anything), cmocka_unit_test(only_budgets_are_restored),
 		cmocka_unit_test(own_group), cmocka_unit_test(sandbox),
 	};
 	int r;

@@ -145,6 +145,27 @@ static void test_quota_v2(void **state)
 	assert_int_equal(get("cpu.max"), -1);
 }
 
+static void test_quota_text(void **state)
+{
+	static const char *const bad[] = { "", "max", "5000", "max ", "max x", " 5000 100000", "+5000 100000", "-2 100000", "5000 -1", "5000 max", "5000  1",
+					   "5000 1 ", "99999999999999999999 100000", "5000 99999999999999999999", "0x10 1" };
+	struct journal_values v = {};
+	int64_t n;
+
+	assert_int_equal(throttle_parse_quota("5000 100000", &v), 0);
+	assert_true(v.v[0] == 5000 && v.v[1] == 100000);
+	assert_int_equal(throttle_parse_quota("max 50000", &v), 0);
+	assert_true(v.v[0] == -1 && v.v[1] == 50000);
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+		assert_int_equal(throttle_parse_quota(bad[i], &v), -EBADMSG);
+	assert_true(v.v[0] == -1 && v.v[1] == 50000);
+	assert_int_equal(tree_parse_number("9223372036854775807", &n), 0);
+	assert_int_equal(tree_parse_number("9223372036854775808", &n), -EBADMSG);
+	assert_int_equal(tree_parse_number("-2", &n), -EBADMSG);
+	assert_int_equal(tree_parse_number("", &n), -EBADMSG);
+	assert_true(tree_parse_number("max", &n) == 0 && n == -1);
+}
+
 static void test_quota_v1(void **state)
 {
 	struct journal_values was;
@@ -362,6 +383,7 @@ static void test_idlist(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		V2(test_quota_v2), V1(test_quota_text), V2(test_quota_without_burst), V2(test_idle), V1(test_idle), V2(test_small_ones),
 		V2(test_quota_v2), V1(test_quota_v1), V2(test_quota_without_burst), V2(test_idle), V1(test_idle), V2(test_small_ones),
 		V2(test_freezing_is_not_waited_for), V2(test_bad_content), cmocka_unit_test(test_weights), cmocka_unit_test(test_whose),
 		cmocka_unit_test(test_theirs), cmocka_unit_test(test_proc_cgroup), V2(test_idlist),

@@ -54,19 +54,15 @@ int64_t throttle_weight_from_file(bool v2, int64_t value)
 	return v2 ? value : CLAMP((value * WEIGHT_DEFAULT + SHARES_DEFAULT / 2) / SHARES_DEFAULT, 1, WEIGHT_MAX);
 }
 
-/* "max 100000", "5000 100000" */
-static int quota_parse(const char *text, struct journal_values *ret)
+int throttle_parse_quota(const char *text, struct journal_values *ret)
 {
-	char *rest, *end;
-	int64_t quota = strtoll(text, &rest, 10), period;
+	const char *blank = strchr(text, ' ');
+	char first[24];
+	int64_t quota, period;
 
-	if (strncmp(text, "max ", 4) == 0) {
-		quota = -1;
-		rest = (char *)text + 3;
-	} else if (rest == text || *rest != ' ')
+	if (blank == NULL || !str_format(first, sizeof(first), "%.*s", (int)MIN(blank - text, (ptrdiff_t)sizeof(first)), text))
 		return -EBADMSG;
-	period = strtoll(rest, &end, 10);
-	if (end == rest || *end != '\0')
+	if (tree_parse_number(first, &quota) < 0 || tree_parse_number(blank + 1, &period) < 0 || period < 0)
 		return -EBADMSG;
 	ret->v[0] = quota;
 	ret->v[1] = period;
@@ -83,7 +79,7 @@ static int quota_read(const struct place *p, struct journal_values *ret)
 		r = place_read(p, "cpu.max", text);
 		if (r < 0)
 			return r;
-		r = quota_parse(text, ret);
+		r = throttle_parse_quota(text, ret);
 		if (r < 0)
 			return place_fail(p, r, "cpu.max of cgroup %s is not understood: %s", str_escape(name, sizeof(name), p->path), text);
 	} else {

@@ -24,6 +24,9 @@ bool throttle_is_ours(const struct journal_record *r, const struct journal_value
  * values, and those of them that are still ours are put back to the original. */
 struct journal_values throttle_theirs(const struct journal_record *r, const struct journal_values *found);
 
+/* Pure: the content of cpu.max, "max 100000" or "5000 100000", into v[0] and v[1]. -EBADMSG. */
+int throttle_parse_quota(const char *text, struct journal_values *ret);
+
 /* The weight of v2 (1..10000) as the file has it, and back. */
 int64_t throttle_weight_to_file(bool v2, int64_t weight);
 int64_t throttle_weight_from_file(bool v2, int64_t value);

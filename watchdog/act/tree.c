@@ -316,22 +316,34 @@ int place_read(const struct place *p, const char *file, char ret[static TREE_FIL
 	return 0;
 }
 
+int tree_parse_number(const char *text, int64_t *ret)
+{
+	char *end;
+	int64_t value;
+
+	if (strcmp(text, "max") == 0 || strcmp(text, "-1") == 0) {
+		*ret = -1;
+		return 0;
+	}
+	/* strtoll would take blanks and signs, which no such file has. */
+	if (text[0] < '0' || text[0] > '9')
+		return -EBADMSG;
+	errno = 0;
+	value = strtoll(text, &end, 10);
+	if (*end != '\0' || errno != 0)
+		return -EBADMSG;
+	*ret = value;
+	return 0;
+}
+
 int place_read_number(const struct place *p, const char *file, int64_t *ret)
 {
-	char text[TREE_FILE_MAX], *end;
-	int64_t value;
+	char text[TREE_FILE_MAX];
 	int r = place_read(p, file, text);
 
 	if (r < 0)
 		return r;
-	errno = 0;
-	value = strtoll(text, &end, 10);
-	if (strcmp(text, "max") == 0)
-		value = -1;
-	else if (end == text || *end != '\0' || errno != 0)
-		return place_explain(p, file, NULL, EBADMSG);
-	*ret = value;
-	return 0;
+	return tree_parse_number(text, ret) < 0 ? place_explain(p, file, NULL, EBADMSG) : 0;
 }
 
 int place_write(const struct place *p, const char *file, const char *text)

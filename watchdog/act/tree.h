@@ -52,6 +52,7 @@ int  place_fail(const struct place *p, int error, const char *format, ...) _prin
 /* Content without the final newline. -ENOENT: no such file; -ESTALE: no such cgroup any more. */
 int  place_read(const struct place *p, const char *file, char ret[static TREE_FILE_MAX]);
 int  place_read_number(const struct place *p, const char *file, int64_t *ret);  /* "max" = -1 */
+int  tree_parse_number(const char *text, int64_t *ret);         /* pure: that content. -EBADMSG: no number from -1 on */
 int  place_write(const struct place *p, const char *file, const char *text);    /* one write; what errno means is in message */
 int  place_write_number(const struct place *p, const char *file, int64_t value);
 bool place_has(const struct place *p, const char *file);

@@ -9,7 +9,8 @@
  * These files decide what a root daemon does to other people's processes. So, as
  * root, a file or directory that anybody but root may write is refused with an error
  * (which keeps the old set in force), and never skipped: skipping a [Protect] would
- * be worse. What is opened has been seen to be a regular file first, because opening
+ * be worse. A mask is as good as a policy here: only one that root made counts, and
+ * no file of /proc or /sys is one, whose size says 0 whatever is in it. What is opened has been seen to be a regular file first, because opening
  * a device or fifo can have an effect of its own (a watchdog starts to count) or
  * block for ever.
  *
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -31,6 +33,8 @@
 
 #define PATH_ALL_MAX (2 * CONF_PATH_MAX)        /* root and path */
 #define ENTRIES_MAX  4096                       /* of one directory; beyond: refused */
+#define PROC_MAGIC   0x9fa0                     /* linux/magic.h */
+#define SYSFS_MAGIC  0x62656572
 
 static int problem(struct conf_errors *errors, const char *path, const char *what)
 {
@@ -44,34 +48,50 @@ static int problem_errno(struct conf_errors *errors, const char *path, const cha
 	return -EINVAL;
 }
 
+static bool trusted(const struct stat *st)
+{
+	return geteuid() != 0 || (st->st_uid == 0 && (S_ISLNK(st->st_mode) || (st->st_mode & 022) == 0));
+}
+
 static int check_trust(const struct stat *st, const char *path, struct conf_errors *errors)
 {
-	if (geteuid() != 0)
+	if (trusted(st))
 		return 0;
+	if (S_ISLNK(st->st_mode)) {
+		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
+				"refused: the link belongs to user %u; make it root's: chown -h root:root", (unsigned)st->st_uid);
+		return -EINVAL;
+	}
 	if (st->st_uid != 0) {
 		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
 				"refused: it belongs to user %u; make it root's: chown root:root", (unsigned)st->st_uid);
 		return -EINVAL;
 	}
-	if ((st->st_mode & 022) != 0) {
-		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
-				"refused: others than root may write it (mode %04o); chmod go-w", (unsigned)(st->st_mode & 07777));
-		return -EINVAL;
-	}
-	return 0;
+	conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
+			"refused: others than root may write it (mode %04o); chmod go-w", (unsigned)(st->st_mode & 07777));
+	return -EINVAL;
 }
 
-/* Is root + path a mask? 1 yes, 0 no, or not there any more. */
-static int is_mask(const char *all)
+static bool of_the_kernel(const struct statfs *fs)
+{
+	return fs->f_type == PROC_MAGIC || fs->f_type == SYSFS_MAGIC;
+}
+
+/* What is not trusted is none: it is read then, and refused with its reason. */
+static bool is_mask(const char *all, bool trust)
 {
 	char target[16];
+	struct statfs fs;
 	struct stat st;
 	ssize_t n;
 
+	if (lstat(all, &st) < 0 || (trust && !trusted(&st)))
+		return false;
 	n = readlink(all, target, sizeof(target));
 	if (n == 9 && memcmp(target, "/dev/null", 9) == 0)
-		return 1;
-	return stat(all, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+		return true;
+	return stat(all, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && (!trust || trusted(&st)) &&
+	       statfs(all, &fs) == 0 && !of_the_kernel(&fs);
 }
 
 static bool known(const struct conf_files *list, unsigned first, const char *name)
@@ -129,7 +149,7 @@ static int scan_dir(struct conf_files *list, unsigned first, const char *root, c
 			r = problem(errors, path, "a file's name in it is too long; at most 127 bytes are taken");
 			continue;
 		}
-		f->masked = is_mask(all);
+		f->masked = is_mask(all, trust);
 		list->n++;
 	}
 	return r;
@@ -204,6 +224,18 @@ int conf_files_find(struct conf_files *list, const char *root, const char *const
 	return r;
 }
 
+int conf_files_trust(const char *root, const char *const *dirs, struct conf_errors *errors)
+{
+	char all[PATH_ALL_MAX];
+	struct stat st;
+	int r = 0;
+
+	for (; *dirs != NULL; dirs++)
+		if (str_format(all, sizeof(all), "%s%s", root, *dirs) && stat(all, &st) == 0 && check_trust(&st, *dirs, errors) < 0)
+			r = -EINVAL;
+	return r;
+}
+
 int conf_files_find_one(struct conf_files *list, const char *root, const char *const *dirs, const char *name,
 			bool trust, struct conf_errors *errors)
 {
@@ -227,7 +259,7 @@ int conf_files_find_one(struct conf_files *list, const char *root, const char *c
 				r = problem_errno(errors, f->path, "cannot look at it", errno);
 			continue;
 		}
-		if (!is_mask(all))
+		if (!is_mask(all, trust))
 			list->n++;
 		break;
 	}
@@ -239,11 +271,14 @@ int conf_files_read(const char *root, const char *path, bool trust, char *buf, s
 {
 	_cleanup_(cleanup_close) int fd = -1;
 	char all[PATH_ALL_MAX];
+	struct statfs fs;
 	struct stat st;
 	size_t n = 0;
 
 	if (!str_format(all, sizeof(all), "%s%s", root, path))
 		return problem(errors, path, "the path is too long");
+	if (trust && lstat(all, &st) == 0 && S_ISLNK(st.st_mode) && check_trust(&st, path, errors) < 0)
+		return -EINVAL;
 	if (stat(all, &st) < 0)
 		return problem_errno(errors, path, "cannot read it", errno);
 	if (!S_ISREG(st.st_mode))
@@ -253,6 +288,8 @@ int conf_files_read(const char *root, const char *path, bool trust, char *buf, s
 		return problem_errno(errors, path, "cannot read it", errno);
 	if (!S_ISREG(st.st_mode))
 		return problem(errors, path, "it is no regular file");
+	if (fstatfs(fd, &fs) < 0 || of_the_kernel(&fs))
+		return problem(errors, path, "refused: it is a file of the kernel's, in /proc or /sys; to mask a file, link it to /dev/null");
 	if (trust && check_trust(&st, path, errors) < 0)
 		return -EINVAL;
 	for (;;) {

@@ -3,6 +3,7 @@
  *
  * Directories are given highest first: /etc, /run, /usr/lib. Of files with one name
  * the highest wins; one that is empty or a symlink to /dev/null masks the others.
+ * Under `trust` it has to be root's for that, too.
  * Drop-ins NAME.d/<x>.conf are collected from all directories by the same rules.
  * The result is in the order in which it is read: by name, each followed by its
  * drop-ins, by name. */
@@ -38,6 +39,10 @@ int conf_files_find(struct conf_files *list, const char *root, const char *const
 /* One file of that name instead, which may be missing, and its drop-ins, which then count too. */
 int conf_files_find_one(struct conf_files *list, const char *root, const char *const *dirs, const char *name,
 			bool trust, struct conf_errors *errors);
+
+/* As root: directories that others may write, or that are others', are refused. One that
+ * is missing is no error. 0; -EINVAL: see errors. */
+int conf_files_trust(const char *root, const char *const *dirs, struct conf_errors *errors);
 
 /* The text, ended by NUL, into buf[CONF_FILE_MAX + 1]. Regular files only. 0; -EINVAL: see errors. */
 int conf_files_read(const char *root, const char *path, bool trust, char *buf, size_t *ret_size,

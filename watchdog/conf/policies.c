@@ -457,6 +457,8 @@ int conf_load(struct conf *c, const char *root, struct policy_set *ret_set, stru
 	uint16_t first;
 
 	begin(c, root);
+	/* Whoever may write these may put other policies in place of ours. */
+	(void)conf_files_trust(root, settings, &c->errors);
 	(void)conf_files_find_one(&c->files, root, settings, "reprieve.conf", true, &c->errors);
 	take_files(c, 0, true, (struct scope){ .relief = true });
 	first = (uint16_t)c->files.n;

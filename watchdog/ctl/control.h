@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* control: the guard's end of the control socket (see ctl/socket.h). Anyone may ask
- * to read; what changes something needs uid 0, checked by the peer's credentials.
+ * to read; what changes something needs uid 0, checked by the peer's credentials. A
+ * request whose sender has hung up before it was its turn is dropped.
  * No client can keep another waiting: up to CONTROL_CLIENTS are listened to at once,
  * each for CONTROL_PATIENCE at most; where all places are taken the one that came first
- * goes, root's last. Others than root get CONTROL_RATE answers a second. No allocation. */
+ * goes, root's last. Others than root get CONTROL_RATE answers a second, and of the socket
+ * that is everybody's CONTROL_ACCEPTS connections a second are taken. No allocation. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "base/json.h"
 #include "ctl/socket.h"
-#include "sys/loop.h"
+#include "sys/gate.h"
 
 #define CONTROL_PATIENCE (2 * USEC_PER_SEC)
 #define CONTROL_CLIENTS  16
 #define CONTROL_RATE     50     /* answers a second to others than root, together; beyond: hung up on */
+#define CONTROL_ACCEPTS  100    /* connections a second, all together; beyond: they wait in connect() */
+#define CONTROL_BURST    50     /* at once after a rest */
 
 struct control;
 
@@ -36,7 +40,8 @@ struct control {
 	struct loop *loop;
 	control_handler_t handler;
 	void *data;
-	struct loop_source listener;
+	struct gate gate;               /* everybody's socket */
+	struct loop_source root;        /* root's */
 	uint64_t number;
 	usec_t second;                  /* of the rate */
 	unsigned answered;              /* in it */
@@ -44,6 +49,6 @@ struct control {
 	char answer[CONTROL_ANSWER_MAX];
 };
 
-/* Listens at RUNDIR/CONTROL_SOCKET; a stale socket is replaced. 0 or -errno. */
+/* Listens at RUNDIR/CONTROL_SOCKET and CONTROL_SOCKET_ROOT; stale ones are replaced. 0 or -errno. */
 int  control_init(struct control *c, struct loop *l, const char *rundir, control_handler_t handler, void *data);
 void control_deinit(struct control *c);

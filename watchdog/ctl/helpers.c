@@ -2,8 +2,8 @@
 /* helpers: two sockets and, in the foreground, two children.
  *
  * A helper proves its role by its HELLO and by its peer credentials: the steward is
- * root, the courier root or the user `reprieve`; all others are hung up on at once, so
- * the socket's mode may let them knock. Only one of each at a time, the newest wins,
+ * root, the courier root or the user `reprieve`; all others are hung up on at once, and
+ * the socket's mode does not even let them knock. Only one of each at a time, the newest wins,
  * since an older one is a leftover of a restart. */
 #include <errno.h>
 #include <pwd.h>
@@ -111,11 +111,16 @@ static int on_pending(struct loop *l, struct loop_source *s, uint32_t events, vo
 }
 
 /* NSS may block for seconds (LDAP), so it is asked at start and reload only. */
-void helpers_lookup(struct helpers *h)
+int helpers_lookup(struct helpers *h)
 {
 	const struct passwd *pw = getpwnam("reprieve");
+	char path[128];
 
 	h->courier = pw != NULL ? pw->pw_uid : 0;
+	if (h->courier == 0 || h->gate.source.fd < 0 || !str_format(path, sizeof(path), "%s/%s", h->rundir, PROTOCOL_SOCKET))
+		return 0;
+	/* Its own, not its group's: that may be nogroup, and others' too. */
+	return lchown(path, h->courier, (gid_t)-1) < 0 ? -errno : 0;
 }
 
 static int on_connection(struct loop *l, struct loop_source *s, uint32_t events, void *data)
@@ -220,17 +225,17 @@ int helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spa
 	h->ops = ops;
 	h->data = data;
 	h->rundir = rundir;
-	helpers_lookup(h);
-	h->listener = h->pending = LOOP_SOURCE_INIT;
+	h->gate = GATE_INIT;
+	h->pending = LOOP_SOURCE_INIT;
 	h->group = OWNGROUP_INIT;
 	for (unsigned i = 0; i < ELEMENTSOF(h->link); i++)
 		h->link[i] = (struct helper_link){ .role = i ? ROLE_COURIER : ROLE_STEWARD, .source = LOOP_SOURCE_INIT, .child = CHILD_INIT, .child_end = -1 };
 	if (!str_format(path, sizeof(path), "%s/%s", rundir, PROTOCOL_SOCKET))
 		return -ENAMETOOLONG;
-	fd = wire_listen(path, 0666);
+	fd = wire_listen(path, 0600);
 	if (fd < 0)
 		return fd;
-	r = loop_add(l, &h->listener, fd, EPOLLIN, on_connection, h);
+	r = gate_open(&h->gate, l, fd, HELPERS_ACCEPTS, HELPERS_ACCEPTS, on_connection, h);
 	if (r < 0) {
 		(void)close(fd);
 		return r;
@@ -245,8 +250,6 @@ int helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spa
 
 void helpers_deinit(struct helpers *h)
 {
-	int fd = h->listener.fd;
-
 	if (h->loop == NULL)
 		return;
 	h->stopping = true;
@@ -257,9 +260,7 @@ void helpers_deinit(struct helpers *h)
 			(void)close(h->link[i].child_end);
 	}
 	drop_pending(h);
-	loop_remove(h->loop, &h->listener);
-	if (fd >= 0)
-		(void)close(fd);
+	gate_close(&h->gate, h->loop);
 	owngroup_remove(&h->group);
 }
 

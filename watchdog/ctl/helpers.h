@@ -11,10 +11,12 @@
 #include "core/policy.h"
 #include "steward/talk.h"
 #include "sys/child.h"
+#include "sys/gate.h"
 #include "sys/loop.h"
 #include "sys/owngroup.h"
 
 #define HELPERS_OWN_ID (UINT64_C(1) << 63)      /* ids of the guard's own asks; the others are action ids */
+#define HELPERS_ACCEPTS 20                      /* connections a second; beyond: they wait */
 #define HELPERS_SILENCE (30 * USEC_PER_SEC)     /* an ask unanswered for so long: the helper is cut off */
 
 struct helper_link {
@@ -41,7 +43,8 @@ struct helpers {
 	void *data;
 	const char *rundir;
 	bool stopping;
-	struct loop_source listener, pending;
+	struct gate gate;               /* of the socket at which they connect */
+	struct loop_source pending;
 	struct helper_link link[2];     /* steward, courier */
 	uid_t courier;                  /* of the user `reprieve`, 0 = there is none */
 	struct owngroup group;          /* where children live, in the foreground */
@@ -53,7 +56,9 @@ struct helpers {
  * them to connect. 0 or -errno. */
 int  helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spawn, const char *dir, const struct helpers_ops *ops, void *data);
 void helpers_deinit(struct helpers *h);
-void helpers_lookup(struct helpers *h);          /* who the courier may be: at start and at a reload */
+/* Who the courier may be, and that the socket lets it in: after helpers_init and at a
+ * reload. 0; -errno: root alone may connect. */
+int  helpers_lookup(struct helpers *h);
 bool helpers_have(const struct helpers *h, enum protocol_role role);
 
 /* Fill helpers.out with a talk_ask_*, then this. 0; -ENOTCONN; -EAGAIN: it does not read. */

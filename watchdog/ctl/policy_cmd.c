@@ -17,12 +17,14 @@
 #include "conf/format.h"
 #include "conf/keys.h"
 #include "conf/policies.h"
+#include "ctl/complain.h"
 #include "ctl/policy_cmd.h"
 #include "sense/cgroups.h"
 #include "sys/loop.h"
 
 #define NAMES_SHOWN 3
 #define OUTPUT_MAX  (256 * 1024)
+#define TOO_LONG    "the answer does not fit into 256 KiB"
 
 static void cleanup_conf(struct conf **c)
 {
@@ -34,7 +36,12 @@ static void cleanup_cgroups(struct cgroups **c)
 	*c = *c ? cgroups_free(*c) : NULL;
 }
 
-static int refuse(struct conf *c, bool json)
+static int no_memory(bool json)
+{
+	return complain(json, EXIT_FAILURE, strerror(ENOMEM), NULL);
+}
+
+int policy_refuse(struct conf *c, const char *consequence, bool json)
 {
 	_cleanup_(cleanup_free) char *text = malloc(OUTPUT_MAX);
 	const struct conf_errors *errors = conf_errors(c);
@@ -43,16 +50,17 @@ static int refuse(struct conf *c, bool json)
 	struct json j;
 
 	if (text == NULL)
-		return EXIT_FAILURE;
+		return no_memory(json);
 	if (!json) {
-		fprintf(stderr, "%s\nrefused: %u mistake%s; the guard keeps what it has\n", conf_errors_text(c, text, OUTPUT_MAX), errors->n + errors->more,
-			errors->n + errors->more == 1 ? "" : "s");
+		fprintf(stderr, "%s\nrefused: %u mistake%s; %s\n", conf_errors_text(c, text, OUTPUT_MAX), errors->n + errors->more,
+			errors->n + errors->more == 1 ? "" : "s", consequence);
 		return EX_CONFIG;
 	}
 	json_init(&j, text, OUTPUT_MAX);
 	json_begin_object(&j);
 	json_kint(&j, "schema", 1);
 	json_kbool(&j, "accepted", false);
+	json_kstring(&j, "error", "the policies are refused");
 	json_key(&j, "errors");
 	json_begin_array(&j);
 	for (unsigned i = 0; i < errors->n; i++) {
@@ -67,8 +75,9 @@ static int refuse(struct conf *c, bool json)
 	}
 	json_end_array(&j);
 	json_end_object(&j);
-	if (json_finish(&j, &out) == 0)
-		puts(out);
+	if (json_finish(&j, &out) < 0)
+		return complain(true, EX_CONFIG, "the policies are refused", NULL);
+	puts(out);
 	return EX_CONFIG;
 }
 
@@ -129,20 +138,24 @@ int policy_check(const char *root, bool json)
 	unsigned throttles = 0;
 
 	if (conf == NULL)
-		return EXIT_FAILURE;
+		return no_memory(json);
 	if (conf_load(conf, root, &set, &guard) < 0)
-		return refuse(conf, json);
+		return policy_refuse(conf, "the guard keeps what it has", json);
 	for (unsigned i = 0; i < set.n_policies; i++)
 		throttles += set.policies[i].kind == POLICY_THROTTLE;
 	if (json) {
 		printf("{\"schema\":1,\"accepted\":true,\"files\":%u,\"policies\":%u,\"mode\":\"%s\"}\n", conf_n_files(conf), set.n_policies, mode_to_string(set.settings.mode));
-		return throttles == 0 && set.settings.mode == MODE_ENFORCE;
+		return set.n_policies == 0 || (throttles == 0 && set.settings.mode == MODE_ENFORCE);
 	}
 	if (cgroups_new(&config, &tree) == 0)
 		(void)cgroups_scan(tree);
 	printf("mode %s; %u files, %u sections\n", mode_to_string(set.settings.mode), conf_n_files(conf), set.n_policies);
 	for (unsigned i = 0; i < set.n_policies; i++)
 		describe(&set, &set.policies[i], tree);
+	if (set.n_policies == 0) {
+		printf("accepted, but there is no section in %s/{etc,run,usr/lib}/reprieve/policies/*.policy: nothing is protected or squeezed\n", root);
+		return EXIT_FAILURE;
+	}
 	puts("Processes= are found by the running guard and are not counted here.");
 	if (throttles == 0 && set.settings.mode == MODE_ENFORCE) {
 		puts("accepted, but no [Throttle] is left, so nothing would ever be squeezed");
@@ -163,14 +176,13 @@ int policy_cat(const char *root, const char *name, bool json)
 	int r;
 
 	if (conf == NULL || text == NULL || quoted == NULL)
-		return EXIT_FAILURE;
+		return no_memory(json);
 	if (conf_load(conf, root, &set, &guard) < 0)
-		return refuse(conf, json);
+		return policy_refuse(conf, "the guard keeps what it has", json);
 	r = conf_cat(conf, name, text, OUTPUT_MAX);
-	if (r < 0) {
-		fprintf(stderr, "reprieve: %s; `reprieve policy cat` without a name shows all\n", r == -ENOENT ? "there is no section or file of that name" : strerror(-r));
-		return EXIT_FAILURE;
-	}
+	if (r < 0)
+		return complain(json, EXIT_FAILURE, r == -ENOENT ? "there is no section or file of that name" : strerror(-r),
+				"`reprieve policy cat` without a name shows all");
 	if (!json) {
 		fputs(text, stdout);
 		return 0;
@@ -180,10 +192,10 @@ int policy_cat(const char *root, const char *name, bool json)
 	json_kint(&j, "schema", 1);
 	json_kstring(&j, "text", text);
 	json_end_object(&j);
-	r = json_finish(&j, &out);
-	if (r == 0)
-		puts(out);
-	return r < 0 ? EXIT_FAILURE : 0;
+	if (json_finish(&j, &out) < 0)
+		return complain(true, EXIT_FAILURE, TOO_LONG, NULL);
+	puts(out);
+	return 0;
 }
 
 static int keys_as_json(void)
@@ -193,7 +205,7 @@ static int keys_as_json(void)
 	struct json j;
 
 	if (text == NULL)
-		return EXIT_FAILURE;
+		return no_memory(true);
 	json_init(&j, text, OUTPUT_MAX);
 	json_begin_object(&j);
 	json_kint(&j, "schema", 1);
@@ -210,7 +222,7 @@ static int keys_as_json(void)
 	json_end_array(&j);
 	json_end_object(&j);
 	if (json_finish(&j, &out) < 0)
-		return EXIT_FAILURE;
+		return complain(true, EXIT_FAILURE, TOO_LONG, NULL);
 	puts(out);
 	return 0;
 }

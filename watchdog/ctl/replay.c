@@ -12,7 +12,7 @@
 #include "ctl/replay.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +24,8 @@
 #include "conf/policies.h"
 #include "core/explain.h"
 #include "core/trace.h"
+#include "ctl/complain.h"
+#include "ctl/policy_cmd.h"
 
 #define ANSWERS_MOST  (8 * MAX_ACTIONS)         /* answers that lead to new actions, in one moment; beyond: the rest stays unanswered */
 #define RANKINGS_KEPT 16                        /* beyond: the oldest is forgotten */
@@ -393,7 +395,7 @@ int replay_file(struct replay *r, FILE *f, struct replay_result *ret)
 	while (k == 0 && fgets(line, sizeof(line), f) != NULL)
 		k = replay_line(r, line, strlen(line));
 	if (k == 0 && ferror(f))
-		k = -EIO;
+		k = refuse(r, "it cannot be read: %s", strerror(errno));
 	replay_end(r, ret);
 	return k == 0 && !ret->begun ? -EINVAL : k;
 }
@@ -435,7 +437,7 @@ static void print_line(void *userdata, usec_t at, const struct action *a, const 
 
 static void print_json(const struct output *o, const char *file, int k, const struct replay_result *r, const char *decisions)
 {
-	char buf[8192];
+	static char buf[64 * 1024];
 	const char *out;
 	struct json j;
 
@@ -468,67 +470,51 @@ static void cleanup_replay(struct replay **r)
 	*r = replay_free(*r);
 }
 
-static int usage(void)
-{
-	fprintf(stderr, "reprieve: replay FILE [--policy DIR] [--verbose] [--json]: FILE is a flight record, such as /run/reprieve/flight-1.trace\n");
-	return EX_USAGE;
-}
-
-static int other_policies(const char *path, struct policy_set *ret)
+static int other_policies(const char *path, struct policy_set *ret, bool json)
 {
 	struct conf *c = conf_new();
-	char text[4096];
-	int k = c ? conf_load_path(c, path, NULL, ret) : -ENOMEM;
+	int code = c == NULL ? complain(json, EXIT_FAILURE, strerror(ENOMEM), NULL) :
+		   conf_load_path(c, path, NULL, ret) < 0 ? policy_refuse(c, "nothing was decided", json) : 0;
 
-	if (k < 0)
-		fprintf(stderr, "%s\nreprieve: the policies of %s are refused\n", c ? conf_errors_text(c, text, sizeof(text)) : "no memory", path);
 	(void)conf_free(c);
-	return k;
+	return code;
 }
 
-int replay_main(int argc, char **argv)
+static int no_record(const char *file, int error, bool json)
 {
-	static const struct option options[] = {
-		{ "policy", required_argument, NULL, 'p' }, { "json", no_argument, NULL, 'j' }, { "verbose", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' }, { 0 }
-	};
+	char text[PATH_MAX + 128];
+
+	str_format(text, sizeof(text), "%s: %s", file, strerror(error));
+	if (error == EACCES || error == EPERM)
+		return complain(json, EX_NOPERM, text, "use sudo");
+	return complain(json, EX_NOINPUT, text, "give a flight record, such as /run/reprieve/flight-1.trace");
+}
+
+int replay_command(const char *file, const char *policy, bool verbose, bool json)
+{
 	_cleanup_(cleanup_fclose) FILE *f = NULL;
 	_cleanup_(cleanup_replay) struct replay *r = NULL;
-	_cleanup_(cleanup_free) struct policy_set *set = NULL;
+	_cleanup_(cleanup_free) struct policy_set *set = calloc(1, sizeof(*set));
 	_cleanup_(cleanup_free) char *decisions = NULL;
-	struct output o = { 0 };
+	struct output o = { .json = json, .verbose = verbose, .all = policy != NULL };
 	struct replay_result result;
-	const char *policy = NULL, *file;
 	size_t n_decisions = 0;
-	int c, k;
+	int k;
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "p:jvh", options, NULL)) >= 0)
-		switch (c) {
-		case 'p': policy = optarg; break;
-		case 'j': o.json = true; break;
-		case 'v': o.verbose = true; break;
-		default: return usage();
-		}
-	if (argc - optind != 1)
-		return usage();
-	file = argv[optind];
-
-	set = calloc(1, sizeof(*set));
-	if (policy != NULL && (set == NULL || other_policies(policy, set) < 0))
-		return EX_CONFIG;
-	f = fopen(file, "re");
-	if (f == NULL) {
-		fprintf(stderr, "reprieve: %s: %s\n", file, strerror(errno));
-		return errno == EACCES ? EX_NOPERM : EXIT_FAILURE;
+	if (set == NULL)
+		return complain(json, EXIT_FAILURE, strerror(ENOMEM), NULL);
+	if (policy != NULL) {
+		k = other_policies(policy, set, json);
+		if (k != 0)
+			return k;
 	}
-	o.all = policy != NULL;
+	f = fopen(file, "re");
+	if (f == NULL)
+		return no_record(file, errno, json);
 	o.lines = open_memstream(&decisions, &n_decisions);
 	r = replay_new(policy ? set : NULL, print_line, &o);
-	if (r == NULL || o.lines == NULL) {
-		fprintf(stderr, "reprieve: no memory\n");
-		return EXIT_FAILURE;
-	}
+	if (r == NULL || o.lines == NULL)
+		return complain(json, EXIT_FAILURE, strerror(ENOMEM), NULL);
 	k = replay_file(r, f, &result);
 	(void)fclose(o.lines);
 	if (o.json)

@@ -39,9 +39,9 @@ void replay_loader(struct replay *r, int (*load)(void *userdata, const char *tex
 int replay_line(struct replay *r, const char *line, size_t n);
 void replay_end(struct replay *r, struct replay_result *ret);
 
-/* A whole file: 0, 1, -EINVAL as above, -errno. */
+/* A whole file: 0, 1, -EINVAL as above. */
 int replay_file(struct replay *r, FILE *f, struct replay_result *ret);
 
-/* `reprieve replay FILE [--policy DIR] [--verbose] [--json]`; --verbose tells the decisions
- * also where they are the record's own. argv[0] is "replay". The exit code. */
-int replay_main(int argc, char **argv);
+/* `reprieve replay FILE [--policy DIR] [--verbose] [--json]`; policy: a directory or file, or
+ * NULL; verbose: tells the decisions also where they are the record's own. The exit code. */
+int replay_command(const char *file, const char *policy, bool verbose, bool json);

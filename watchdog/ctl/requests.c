@@ -74,7 +74,7 @@ static void do_release_all(struct requests *r, struct json *j, const char *argum
 static void do_pause(struct requests *r, struct json *j, const char *argument)
 {
 	struct event e = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_PAUSE } };
-	char line[REASON_TEXT_MAX + 64], at[40], text[96];
+	char line[REASON_TEXT_MAX + 64], at[40], text[128];
 	const char *reason;
 	char *end;
 	usec_t span;
@@ -86,7 +86,11 @@ static void do_pause(struct requests *r, struct json *j, const char *argument)
 		return;
 	}
 	e.order.until = loop_now(r->driver->loop) + span;
-	str_copy(e.order.reason, sizeof(e.order.reason), reason);
+	if (!str_copy(e.order.reason, sizeof(e.order.reason), reason)) {
+		str_format(text, sizeof(text), "the reason is too long: at most %d bytes are kept", REASON_TEXT_MAX - 1);
+		answer_error(j, text, "say it shorter");
+		return;
+	}
 	driver_event(r->driver, &e);
 	str_format(line, sizeof(line), "%llu %s\n", (unsigned long long)e.order.until, e.order.reason);
 	if (root_replace_file(r->rundir_fd, PAUSE_FILE, line, strlen(line), 0600) < 0)

@@ -45,6 +45,7 @@
 
 #define RT_LEVELS_MAX 16        /* depth of cgroup that gets a budget; beyond: none does */
 #define STACK_TOUCH   (256 * 1024)
+#define RT_KNOB       "/cpu.rt_runtime_us"
 #define START_RUNTIME_US 500000 /* per second: from that budget on a start is not throttled much */
 
 static volatile sig_atomic_t g_fell_back;
@@ -132,7 +133,7 @@ static int give_budget(int rundir)
 			char path[1024 + 32];
 			int64_t now;
 
-			(void)str_format(path, sizeof(path), "%.*s/cpu.rt_runtime_us", (int)ends[i], dir);
+			(void)str_format(path, sizeof(path), "%.*s" RT_KNOB, (int)ends[i], dir);
 			r = root_read_i64(AT_FDCWD, path, &now);
 			if (r < 0)
 				return r;
@@ -159,6 +160,23 @@ static int give_budget(int rundir)
 	return 0;
 }
 
+int rt_parse_line(const char *line, int64_t *ret_runtime, const char **ret_path)
+{
+	long long v;
+	char *end;
+
+	if ((line[0] < '0' || line[0] > '9') && !str_starts(line, "-1 "))
+		return -EBADMSG;
+	errno = 0;
+	v = strtoll(line, &end, 10);
+	/* What is written to is a budget, whatever the file says. */
+	if (errno != 0 || *end != ' ' || end[1] != '/' || !str_ends(end, RT_KNOB) || strstr(end, "/../") != NULL)
+		return -EBADMSG;
+	*ret_runtime = v;
+	*ret_path = end + 1;
+	return 0;
+}
+
 int rt_restore(int rundir)
 {
 	char record[4096], *end;
@@ -173,20 +191,21 @@ int rt_restore(int rundir)
 	(void)sched_setscheduler(0, SCHED_OTHER, &p);
 	/* Last line first: the deepest. */
 	for (end = record + n; end > record; ) {
-		char *line = end - 1, *path;
-		char value[32];
-		long long v;
+		char *line = end, value[32];
+		const char *path;
+		int64_t v;
 		int q;
 
-		*line = '\0';
+		/* The last one may have lost its end. */
+		if (line[-1] == '\n')
+			*--line = '\0';
 		while (line > record && line[-1] != '\n')
 			line--;
 		end = line;
-		v = strtoll(line, &path, 10);
-		if (*path != ' ')
+		if (rt_parse_line(line, &v, &path) < 0)
 			continue;
-		(void)str_format(value, sizeof(value), "%lld", v);
-		q = root_write_file(AT_FDCWD, path + 1, value);
+		(void)str_format(value, sizeof(value), "%lld", (long long)v);
+		q = root_write_file(AT_FDCWD, path, value);
 		if (q < 0 && q != -ENOENT && q != -ENODEV)
 			r = q;
 	}
@@ -230,7 +249,7 @@ static bool has_small_budget(void)
 	size_t mount = 0;
 	int64_t now;
 
-	return own_v1_dir(dir, sizeof(dir), &mount) == 0 && str_format(path, sizeof(path), "%s/cpu.rt_runtime_us", dir) &&
+	return own_v1_dir(dir, sizeof(dir), &mount) == 0 && str_format(path, sizeof(path), "%s" RT_KNOB, dir) &&
 	       root_read_i64(AT_FDCWD, path, &now) == 0 && now >= 0 && now < START_RUNTIME_US;
 }
 

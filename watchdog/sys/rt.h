@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/units.h"
 
@@ -37,6 +38,9 @@ void rt_begin(void);
 /* Last, since it locks what there is by then. rundir: a directory fd for RT_FILE, or -1 to leave budgets alone. */
 void rt_raise(int rundir, struct rt_report *ret);
 int  rt_restore(int rundir);            /* 0 also where there is nothing to do */
+
+/* Pure: a line of RT_FILE, without its end. *ret_path is in it. -EBADMSG: not one that we write. */
+int  rt_parse_line(const char *line, int64_t *ret_runtime, const char **ret_path);
 
 /* The scheduling of the calling thread alone, for a thread other than the main one. */
 bool rt_fell_back(void);                /* RT_BUDGET was used up since the last call */
