@@ -42,7 +42,10 @@ static void answer(struct world *w, bool good, usec_t took)
 /* Of a check that begins now. */
 static void checked(struct world *w, bool good, usec_t took)
 {
-	w->now += MIN(took, 2 * SEC) + 10 * MS;
+	usec_t ends = w->now + MIN(took, 2 * SEC) + 10 * MS;
+
+	while (w->now < ends)
+		window(w, false);
 	answer(w, good, took);
 }
 
@@ -123,7 +126,7 @@ static void worse_is_undone(void **state)
 		lower(w);
 		for (i = 0; i < ELEMENTSOF(answers[k].after) && answers[k].after[i].took > 0; i++) {
 			checked(w, answers[k].after[i].good, answers[k].after[i].took);
-			window(w, true);
+			window(w, false);
 			if (undone == 0 && w->whys[WHY_VICTIM_WORSE] > 0)
 				undone = i + 1;
 		}
