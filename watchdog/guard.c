@@ -34,6 +34,7 @@
 
 #define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
 #define STOP_PATIENCE (2 * USEC_PER_SEC)
+#define CANARY_LOOK   (10 * USEC_PER_SEC)
 
 struct options {
 	const char *root, *rundir, *helpers, *canary;
@@ -51,6 +52,8 @@ static struct guard {
 	struct act *act;
 	struct sampler *sampler;
 	struct canary *canary;
+	enum canary_state canary_state;
+	struct loop_timer canary_timer;
 	struct recorder *recorder;
 	struct policy_set sets[2];      /* the one in force, and the one being loaded */
 	unsigned set;
@@ -251,6 +254,35 @@ static void open_canary(struct guard *g)
 		facts_set(&g->driver.facts, "canary", true, "beside sshd", "");
 }
 
+static void say_canary(struct guard *g, const char *text)
+{
+	facts_set(&g->driver.facts, "canary", g->canary_state == CANARY_RUNS, text,
+		  g->canary_state == CANARY_STOPPED ? "somebody stopped the process reprieve-canary: kill -CONT it" : "");
+	if (g->canary_state == CANARY_RUNS)
+		log_notice("canary: %s", text);
+	else
+		log_warning("canary: %s", text);
+}
+
+/* Somebody may kill or stop it: seldom, so seldom looked at. */
+static int on_canary(struct loop *l, struct loop_timer *t, void *data)
+{
+	struct guard *g = data;
+	enum canary_state now = canary_state(g->canary), was = g->canary_state;
+
+	if (now == CANARY_GONE && canary_revive(g->canary) == 0)
+		now = CANARY_RUNS;
+	g->canary_state = now;
+	if (now == CANARY_STOPPED && was != now)
+		say_canary(g, "it is stopped, and says nothing: a login that has not run yet is judged by pressure alone");
+	else if (now == CANARY_GONE && was != now)
+		say_canary(g, "it was killed and cannot be started again: a login that has not run yet is judged by pressure alone");
+	else if (now == CANARY_RUNS && was != now)
+		say_canary(g, "beside sshd");
+	loop_set_timer_lazy(l, t, loop_now(l) + CANARY_LOOK, CANARY_LOOK / 2, on_canary, g);
+	return 0;
+}
+
 static int open_sampler(struct guard *g)
 {
 	static const enum sampler_probe probe[_PROBE_MAX] = { SAMPLER_PROBE_AUTO, SAMPLER_PROBE_ALWAYS, SAMPLER_PROBE_NEVER };
@@ -369,6 +401,8 @@ static int wire_up(struct guard *g)
 	driver_start(&g->driver, g->sampler);
 	driver_policies(&g->driver, &g->sets[g->set]);
 	requests_restore_pause(&g->requests);
+	if (g->canary != NULL)
+		loop_set_timer_lazy(&g->loop, &g->canary_timer, loop_now(&g->loop) + CANARY_LOOK, CANARY_LOOK / 2, on_canary, g);
 	if (notify_watchdog() != USEC_INFINITY)
 		loop_set_timer(&g->loop, &g->watchdog, loop_now(&g->loop), on_watchdog, g);
 	(void)notify_send("READY=1\nSTATUS=watching in %s mode, %u policies", mode_to_string(g->sets[g->set].settings.mode), g->sets[g->set].n_policies);

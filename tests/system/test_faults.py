@@ -426,6 +426,28 @@ def test_helpers_that_die_or_hang(lab, unleashed):
     assert eventually(lambda: not helpers_of(g), 5), "a stopped helper outlived its guard"
 
 
+def test_the_canary_is_killed_or_stopped(lab):
+    with lab.guard("observe", policies=policy(lab), shipped=False) as g:
+        def canary():
+            for d in filter(str.isdigit, os.listdir("/proc")):
+                with contextlib.suppress(OSError):
+                    if L.read(f"/proc/{d}/stat").startswith(f"{d} (reprieve-canary) ") and L.read(f"/proc/{d}/stat").split()[3] == str(g.proc.pid):
+                        return int(d)
+
+        def have():
+            return next(c for c in g.status()["capabilities"] if c["what"] == "canary")
+        first = eventually(canary, 10)
+        group = L.read(f"/proc/{first}/cgroup")
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: canary() not in (None, first), 30), "the canary is not started again"
+        assert have()["have"] and L.read(f"/proc/{canary()}/cgroup") == group
+        os.kill(canary(), signal.SIGSTOP)
+        assert eventually(lambda: not have()["have"], 30)
+        assert "kill -CONT" in have()["remedy"]
+        os.kill(canary(), signal.SIGCONT)
+        assert eventually(lambda: have()["have"], 30)
+
+
 @contextlib.contextmanager
 def dev_log(lab, kind):
     """/dev/log as it may be: a prefix for the guard's command line. Where the machine has one, a mount

@@ -279,19 +279,32 @@ static void the_canary_gives_its_turns(void **state)
 	}
 	assert_int_equal(c.wall_us, -1);
 
-	/* Stopped, it is late; killed, it says nothing. */
-	assert_true(canary_pid(canary) > 0);
+	/* Stopped or killed, it says nothing; a new one does. */
+	assert_int_equal(canary_state(canary), CANARY_RUNS);
 	kill(canary_pid(canary), SIGSTOP);
+	for (i = 0; i < 500 && canary_state(canary) != CANARY_STOPPED; i++)
+		usleep(10000);
+	assert_int_equal(canary_state(canary), CANARY_STOPPED);
 	canary_start(canary);
 	usleep(60000);
 	canary_read(canary, &c);
-	assert_true(c.wall_us >= 59000);
+	assert_int_equal(c.wall_us, -1);
+	assert_int_equal(canary_revive(canary), 0);
+	assert_int_equal(canary_state(canary), CANARY_STOPPED);
 	kill(canary_pid(canary), SIGKILL);
 	for (i = 0; i < 500 && canary_pid(canary) > 0; i++)
 		usleep(10000);
 	assert_int_equal(canary_pid(canary), -1);
 	canary_read(canary, &c);
 	assert_int_equal(c.wall_us, -1);
+	assert_int_equal(canary_revive(canary), 0);
+	assert_int_equal(canary_state(canary), CANARY_RUNS);
+	canary_start(canary);
+	for (i = 0; i < 500 && c.wall_us < 0; i++) {
+		usleep(10000);
+		canary_read(canary, &c);
+	}
+	assert_in_range(c.cpu_us, 3000, 8000);
 	assert_null(canary_free(canary));
 }
 

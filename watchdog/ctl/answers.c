@@ -88,11 +88,19 @@ static const char *state_of(const struct engine_view *v)
 	return v->paused_until ? "paused" : v->incident_since ? "incident" : v->alarm ? "alarm" : "calm";
 }
 
+/* For another one, whatever its path. 256 cgroups with paths of a kilobyte do not fit: better some than none. */
+static bool has_room(const struct json *j)
+{
+	return j->used < j->size - j->size / 4;
+}
+
 static void write_squeezes(struct json *j, const struct engine *e, const struct engine_view *v, const struct facts *f)
 {
+	uint32_t i;
+
 	json_key(j, "squeezes");
 	json_begin_array(j);
-	for (uint32_t i = 0; i < v->n_squeezes; i++) {
+	for (i = 0; i < v->n_squeezes && has_room(j); i++) {
 		const struct engine_squeeze *s = &v->squeezes[i];
 
 		json_begin_object(j);
@@ -114,6 +122,7 @@ static void write_squeezes(struct json *j, const struct engine *e, const struct 
 		json_end_object(j);
 	}
 	json_end_array(j);
+	json_kuint(j, "squeezes_more", v->n_squeezes - i);
 }
 
 void answer_status(struct json *j, const struct engine *e, const struct facts *f)
@@ -171,7 +180,7 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 	write_squeezes(j, e, &v, f);
 	json_key(j, "lifeline");
 	json_begin_array(j);
-	for (uint32_t i = 0; i < f->n_lifeline; i++) {
+	for (uint32_t i = 0; i < f->n_lifeline && has_room(j); i++) {
 		json_begin_object(j);
 		json_kstring(j, "unit", f->lifeline[i].unit);
 		json_key(j, "before");

@@ -106,8 +106,8 @@ static void render_rows(FILE *out, struct json_object *s)
 		fprintf(out, "%s%s: %s %% of the blame\n", i ? "            " : "  to blame  ", text(v, "name"), text(v, "blame"));
 	}
 	a = get(s, "squeezes");
-	n = length(a);
-	for (size_t i = 0; i < n && i < ROWS_SHOWN; i++) {
+	n = length(a) + (size_t)json_object_get_int64(get(s, "squeezes_more"));
+	for (size_t i = 0; i < length(a) && i < ROWS_SHOWN; i++) {
 		struct json_object *q = json_object_array_get_idx(a, i);
 
 		fprintf(out, "%s%s: %s", i ? "            " : "  squeezed  ", text(q, "cgroup"), text(q, "rung"));
@@ -122,7 +122,7 @@ static void render_rows(FILE *out, struct json_object *s)
 		fprintf(out, ", since %s until %s at the latest\n", clock_of(text(q, "since")), clock_of(text(q, "until")));
 	}
 	if (n > ROWS_SHOWN)
-		fprintf(out, "            and %zu more (--json shows all)\n", n - ROWS_SHOWN);
+		fprintf(out, "            and %zu more (--json shows %s)\n", n - ROWS_SHOWN, n == length(a) ? "all" : "some more");
 	if (n == 0)
 		fputs("  squeezed  nothing\n", out);
 	a = get(s, "lifeline");

@@ -108,7 +108,7 @@ static void close_all(void)
 
 static void __attribute__((noreturn)) child(struct page *page, usec_t cpu, pid_t parent)
 {
-	uint32_t asked, ended = 0;
+	uint32_t asked, ended = page->ended;
 	usec_t before;
 	sigset_t none;
 
@@ -170,10 +170,29 @@ void canary_set_weight(struct canary *c, int32_t weight)
 		weigh(c);
 }
 
-static int settle(struct canary *c, const struct canary_config *config)
+static int enter(struct canary *c)
 {
 	char text[32];
-	int r;
+
+	str_format(text, sizeof(text), "%d", (int)c->pid);
+	return write_file(c->dir, "cgroup.procs", text);
+}
+
+static int begin(struct canary *c)
+{
+	pid_t parent = getpid();
+
+	c->pid = fork();
+	if (c->pid < 0)
+		return -errno;
+	if (c->pid == 0)
+		child(c->page, c->cpu, parent);
+	make_ordinary(c->pid);
+	return 0;
+}
+
+static int settle(struct canary *c, const struct canary_config *config)
+{
 
 	if (mkdir(config->dir, 0755) < 0 && errno != EEXIST)
 		return -errno;
@@ -183,9 +202,7 @@ static int settle(struct canary *c, const struct canary_config *config)
 	c->v1 = config->v1;
 	if (c->weight > 0)
 		weigh(c);
-	str_format(text, sizeof(text), "%d", (int)c->pid);
-	r = write_file(c->dir, "cgroup.procs", text);
-	return r;
+	return enter(c);
 }
 
 struct canary *canary_free(struct canary *c)
@@ -207,7 +224,6 @@ struct canary *canary_free(struct canary *c)
 
 int canary_new(const struct canary_config *config, struct canary **ret)
 {
-	pid_t parent = getpid();
 	struct canary *c;
 	void *m;
 	int r;
@@ -223,33 +239,44 @@ int canary_new(const struct canary_config *config, struct canary **ret)
 		return r;
 	}
 	c->page = m;
-	c->pid = fork();
-	if (c->pid < 0) {
-		r = -errno;
+	r = begin(c);
+	if (r == 0 && config->dir)
+		r = settle(c, config);
+	if (r < 0) {
 		canary_free(c);
 		return r;
-	}
-	if (c->pid == 0)
-		child(c->page, c->cpu, parent);
-	make_ordinary(c->pid);
-	if (config->dir) {
-		r = settle(c, config);
-		if (r < 0) {
-			canary_free(c);
-			return r;
-		}
 	}
 	*ret = c;
 	return 0;
 }
 
-int32_t canary_pid(const struct canary *c)
+enum canary_state canary_state(const struct canary *c)
 {
 	siginfo_t info = {};
 
-	if (c->pid <= 0 || (waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0))
-		return -1;
-	return c->pid;
+	if (c->pid <= 0 || waitid(P_PID, (id_t)c->pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT) < 0)
+		return CANARY_GONE;
+	return info.si_pid == 0 ? CANARY_RUNS : info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED ? CANARY_STOPPED : CANARY_GONE;
+}
+
+int32_t canary_pid(const struct canary *c)
+{
+	return canary_state(c) == CANARY_GONE ? -1 : c->pid;
+}
+
+int canary_revive(struct canary *c)
+{
+	int r = 0;
+
+	if (canary_state(c) != CANARY_GONE)
+		return 0;
+	if (c->pid > 0)
+		(void)waitpid(c->pid, NULL, WNOHANG);
+	c->page->ended = c->told = c->page->asked;
+	r = begin(c);
+	if (r == 0 && c->dir[0])
+		r = enter(c);
+	return r;
 }
 
 void canary_start(struct canary *c)
@@ -279,8 +306,8 @@ void canary_read(struct canary *c, struct canary_sample *ret)
 			some = true;
 		} else {
 			wall = clock_us(CLOCK_MONOTONIC) - p->from_us;
-			/* A child that somebody killed waits for nothing. */
-			some = wall > LATE_FACTOR * c->cpu && canary_pid(c) > 0;
+			/* A child that somebody killed or stopped waits for nothing. */
+			some = wall > LATE_FACTOR * c->cpu && canary_state(c) == CANARY_RUNS;
 		}
 	}
 	*ret = (struct canary_sample){

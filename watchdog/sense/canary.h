@@ -28,12 +28,19 @@ int canary_new(const struct canary_config *config, struct canary **ret);
 struct canary *canary_free(struct canary *c);           /* ends the child, removes the cgroup */
 int32_t canary_pid(const struct canary *c);             /* -1: it is gone */
 
+/* Gone or stopped, it says nothing. */
+enum canary_state { CANARY_RUNS, CANARY_STOPPED, CANARY_GONE };
+enum canary_state canary_state(const struct canary *c);
+
+/* Forks it anew where it is gone. 0 or -errno; to be tried again later. */
+int canary_revive(struct canary *c);
+
 /* New policies: as sshd's. v2 scale; 0: as it is. */
 void canary_set_weight(struct canary *c, int32_t weight);
 
 /* Asks for a turn unless one is under way. Never blocks. */
 void canary_start(struct canary *c);
 
-/* A turn that ended since the last call, or one that runs and is late already
+/* A turn that ended since the last call, or one that is under way and late already
  * (then what it took so far); else wall_us = -1. */
 void canary_read(struct canary *c, struct canary_sample *ret);
