@@ -153,12 +153,13 @@ def one_row(show, lab, name, idle_logins, args):
             runaway.pause()
             guard.release_all()
             row["why"] = [{"time": l["time"], "why": l["why"], "verb": l["verb"], "text": l["text"]} for l in guard.why(60)]
-        row["put_back"] = [g.state() for g in runaway.groups] == before
+        left = [c for g, b in zip(runaway.groups, before) for c in g.changes(b)]
+        row["put_back"] = not left
     lab.settle(timeout=5)
     row["after"], _ = measure(show, lab, "after release")
     for l in row["why"]:
         show.line(show.paint("2", f"    {l['text']}"))
-    show.line("  every value is back as it was" if row["put_back"] else show.paint("31", "  NOT everything was put back"))
+    show.line("  every value is back as it was" if row["put_back"] else show.paint("31", f"  NOT everything was put back: {'; '.join(left[:3])}"))
     return row
 
 

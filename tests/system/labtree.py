@@ -246,9 +246,21 @@ class Group:
                     odd.append((t, *how))
         return self.path, self.controls(), odd
 
+    def changes(self, before):
+        """What state() has that before, an earlier one, had not, as text. Where a controller was switched on
+        meanwhile (systemd keeps it on), its files have to be as new ones are."""
+        path, controls, odd = self.state()
+        out = [f"{path}: {k} is {controls.get(k)}, was {before[1].get(k, NEW[k])}" for k in {**NEW, **before[1]}
+               if controls.get(k, NEW[k]) != before[1].get(k, NEW[k])]
+        return out + [f"{path}: task {t[0]} has class {t[1]}, nice {t[2]}" for t in odd if t not in before[2]]
+
     def remove(self):
         for d in self.dirs:
             _remove(d)
+
+
+NEW = {"cpu.weight": "100", "cpu.idle": "0", "cpu.max": "max 100000", "cpu.max.burst": "0", "cpu.shares": "1024",
+       "cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000", "cpu.cfs_burst_us": "0", "cpu.rt_runtime_us": "0"}
 
 
 def _remove(path):

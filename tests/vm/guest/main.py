@@ -5,8 +5,7 @@
 
 A module's tests are its functions that carry @lib.test; they run in the order
 in which they stand, the ones of `base` (which need no product) first; of those,
-only the first three run unless --self or a name asks for more. Those of `act` run
-by name only. Each has
+only the first three run unless --self or a name asks for more. Each has
 its own time limit. What a test leaves running is stopped before the next.
 """
 
@@ -83,9 +82,8 @@ def main(argv):
     only_self = "--self" in argv
     names = [a for a in argv if not a.startswith("-")]
     tests = base.TESTS + ([] if only_self else relief.TESTS + act.TESTS)
-    # Harm is shown by each relief test too, what systemd resets is for the curious, and
-    # the act layer's scenarios run on the host as well.
-    usual = base.TESTS if only_self else base.TESTS[:3] + relief.TESTS
+    # Harm is shown by each relief test too, and what systemd resets is for the curious.
+    usual = base.TESTS if only_self else base.TESTS[:3] + relief.TESTS + act.TESTS
     if "--list" in argv:
         for t in tests:
             print(t.name)
