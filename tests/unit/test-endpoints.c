@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test-endpoints: the culprit answers the health check itself. What it answers before and
  * after its tasks were lowered decides whether they stay so. */
+#include <errno.h>
+
 #include "unit/world.h"
 
 #define API  10
@@ -257,12 +259,40 @@ static void who_answers_from_where(void **state)
 	}
 }
 
+/* A courier that is not there: the health check has no word, so its waiting counts. */
+static void asked_in_vain(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i;
+
+	world_policy(w, POLICY_ENDPOINT, "shop", MATCH_UNITS, "api.service");
+	world_policy(w, POLICY_PROTECT, "shop", MATCH_UNITS, "api.service")->as = IMPORTANCE_HEALTH;
+	world_start(w);
+	world_tree(w);
+	world_group(w, API, 2, CAN_ALL, "/system.slice/api.service");
+	world_group(w, API + 1, 2, CAN_ALL, "/system.slice/batch.service");
+	world_clear(w);
+	w->fail[VERB_CHECK] = ENOTCONN;
+	world_calm(w, 9000);
+	for (i = 0; i < 80; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, API, 3000, 48000, 3000, 48000);
+		world_sample(w, API + 1, 97000, 400000, 97000, 400000);
+		world_send(w);
+		if (i == 40)
+			assert_int_equal(w->verbs_of[API + 1], 0);
+	}
+	assert_int_equal(w->verbs_of[API + 1] != 0, 1);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(culprit_answers_the_health_check), cmocka_unit_test(worse_is_undone), cmocka_unit_test(under_way_says_nothing), cmocka_unit_test(nothing_known_before),
 		cmocka_unit_test(before_is_before_the_first), cmocka_unit_test(a_new_squeeze_a_new_before),
-		cmocka_unit_test(who_answers_from_where),
+		cmocka_unit_test(who_answers_from_where), cmocka_unit_test(asked_in_vain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -256,6 +256,29 @@ static struct world *one_culprit(enum mode mode, const char *path, uint64_t pare
 	return w;
 }
 
+/* Released by a person while logins are slow: the next to blame gets his 20 s, too. */
+static void rescue_waits_anew(void **state)
+{
+	struct world *w = one_culprit(MODE_RESCUE, "/user.slice/session-3.scope", 4);
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE, .group = HOG } };
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 210; i++)
+		culprit_window(w, HOG, 0, 10);
+	assert_int_equal(w->verbs_of[HOG] != 0, 1);
+	ev.now = w->now;
+	world_step(w, &ev);
+	world_group(w, HOG + 1, 4, CAN_ALL, "/user.slice/session-4.scope");
+	for (i = 0; i < 190; i++)
+		culprit_window(w, HOG + 1, 0, 10);
+	assert_int_equal(w->verbs_of[HOG + 1], 0);
+	for (i = 0; i < 30 && w->verbs_of[HOG + 1] == 0; i++)
+		culprit_window(w, HOG + 1, 0, 10);
+	assert_int_equal(w->verbs_of[HOG + 1] != 0, 1);
+	world_free(w);
+}
+
 /* A service, perhaps at its peak, that only slows logins gets a lower weight, no more. */
 static void service_gets_weight_only(void **state)
 {
@@ -1378,6 +1401,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(no_write_storm),
 	cmocka_unit_test(observe_touches_nothing),
 	cmocka_unit_test(rescue_waits_for_a_dead_way_in),
+	cmocka_unit_test(rescue_waits_anew),
 	cmocka_unit_test(service_gets_weight_only),
 	cmocka_unit_test(weight_helps_and_is_put_back),
 	cmocka_unit_test(quota_for_a_database),

@@ -28,6 +28,7 @@ struct world {
 	struct actions out;
 	usec_t now;
 	bool mute;                      /* leave actions unanswered */
+	bool none_lowered;              /* tasks are gone when they are to be lowered */
 	int fail[_VERB_MAX];            /* errno with which a verb fails */
 	uint32_t count[_VERB_MAX];      /* actions since world_clear() */
 	uint32_t whys[_WHY_MAX];        /* reports since world_clear() */
@@ -124,7 +125,7 @@ static inline void world_take(struct world *w)
 			ev.result.tasks = w->ranked;
 			ev.result.n_tasks = w->n_ranked;
 		} else if (a->n_tasks)
-			ev.result.n_tasks = a->n_tasks;
+			ev.result.n_tasks = w->none_lowered ? 0 : a->n_tasks;
 		if (!w->fail[a->verb] && a->group < ELEMENTSOF(w->verbs_of)) {
 			if (a->verb == VERB_RELEASE)
 				w->verbs_of[a->group] &= a->value ? ~(uint32_t)a->value : 0;

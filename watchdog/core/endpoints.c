@@ -27,8 +27,11 @@ void endpoints_ask(struct engine *e)
 
 		if (e->set.policies[i].kind != POLICY_ENDPOINT || (x->asked_at && e->now - x->asked_at < CHECK_GAP))
 			continue;
-		if (engine_emit(e, VERB_CHECK, i, e->set.policies[i].timeout + USEC_PER_SEC) != NULL)
+		if (engine_emit(e, VERB_CHECK, i, e->set.policies[i].timeout + USEC_PER_SEC) != NULL) {
 			x->asked_at = e->now;
+			if (x->first_asked == 0)
+				x->first_asked = e->now;
+		}
 	}
 }
 
@@ -37,10 +40,15 @@ void endpoints_answers(const struct engine *e, uint8_t answers[static MAX_POLICI
 	uint32_t i;
 
 	for (i = 0; i < e->set.n_policies; i++) {
+		const struct policy *p = &e->set.policies[i];
 		const struct endpoint *x = &e->endpoints[i];
+		usec_t since = x->known ? x->at : x->first_asked;
 
-		answers[i] = e->set.policies[i].kind != POLICY_ENDPOINT ? ANSWER_NONE :
-			     x->known && x->bad >= 2 && e->now - x->at < ENDPOINT_FRESH ? ANSWER_BAD : ANSWER_GOOD;
+		/* Until the first answer it gets the benefit of the doubt; who asks in vain has no word. */
+		if (p->kind != POLICY_ENDPOINT || (since != 0 && e->now - since >= MAX(ENDPOINT_FRESH, 2 * p->timeout)))
+			answers[i] = ANSWER_NONE;
+		else
+			answers[i] = x->known && x->bad >= 2 ? ANSWER_BAD : ANSWER_GOOD;
 	}
 }
 

@@ -127,6 +127,7 @@ struct squeeze {
 	usec_t lowered_at;              /* the first of them; 0: none yet */
 	struct before before[MAX_ENDPOINTS];    /* in the order of the policies */
 	uint8_t rounds;                 /* rankings asked for */
+	uint8_t empty;                  /* of them, such that not one task could be lowered */
 	usec_t ranked_at;
 	uint64_t ranking;               /* id under way */
 	uint64_t last_action;
@@ -153,7 +154,7 @@ struct endpoint {
 	bool known, good;
 	bool answered;                  /* within Timeout= and with no error, if slowly */
 	uint8_t bad;                    /* answers in a row that are not good */
-	usec_t took, at, asked_at;
+	usec_t took, at, asked_at, first_asked;
 };
 
 struct engine {
@@ -285,6 +286,7 @@ void squeeze_flush(struct engine *e);                   /* what is to be done â†
 void squeeze_remember(struct engine *e, uint64_t group, enum why why, usec_t until);
 bool squeeze_stuck(const struct squeeze *s);            /* could not be released, and is tried again slowly */
 bool squeeze_holds(const struct engine *e);             /* is there any other? */
+void squeeze_forget(struct engine *e);          /* at the alarm's end: all but what a person or another writer wants */
 bool squeeze_barred(const struct engine *e, uint64_t group, bool realtime);
 
 /* orders.c: events that are no measurements */

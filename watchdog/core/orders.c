@@ -185,8 +185,9 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 			squeeze_release(e, &e->squeezes[i], &r);
 			e->squeezes[i].retry_at = 0;
 		}
-		e->barred_until = e->alarm ? e->now + MEMORY_OPERATOR : 0;
-		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "everything released, and left alone for 10min");
+		if (e->alarm)
+			e->barred_until = e->now + MEMORY_OPERATOR;
+		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, e->alarm ? "everything released, and left alone for 10min" : "everything released");
 		a = engine_emit(e, VERB_RELEASE, GROUP_NONE, 5 * USEC_PER_SEC);
 		if (a != NULL)
 			a->reason.why = WHY_OPERATOR;

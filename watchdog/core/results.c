@@ -171,6 +171,8 @@ static void settle(struct engine *e, const struct inflight *f, enum result_statu
 			inside_ranked(e, s, r);
 		else if (s->rounds < 2)
 			s->todo |= 1u << VERB_RANK;
+		else if (s->n_tasks > 0)
+			s->rounds = RANK_ROUNDS;        /* what is lowered already helps without a steward */
 		else
 			squeeze_failed(e, f, s, error);
 		break;
@@ -201,6 +203,11 @@ static void settle(struct engine *e, const struct inflight *f, enum result_statu
 				slot = groups_find(&e->groups, f->group);
 				if (slot >= 0 && n > 0 && f->verb == VERB_TASKS_IDLE)
 					e->groups.slot[slot].lowered = true;
+				/* They ended meanwhile, or another had lowered them. */
+				if (s->n_tasks == 0 && ++s->empty >= RANK_ROUNDS)
+					squeeze_failed(e, f, s, ESRCH);
+				else if (s->n_tasks == 0)
+					s->todo |= 1u << VERB_RANK;
 			}
 			break;
 		}

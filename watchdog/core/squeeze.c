@@ -66,6 +66,16 @@ bool squeeze_barred(const struct engine *e, uint64_t group, bool realtime)
 	return false;
 }
 
+void squeeze_forget(struct engine *e)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < e->n_memories; i++)
+		if (e->memories[i].until > e->now && (e->memories[i].why == WHY_OPERATOR || e->memories[i].why == WHY_YIELD))
+			e->memories[n++] = e->memories[i];
+	e->n_memories = n;
+}
+
 void squeeze_remember(struct engine *e, uint64_t group, enum why why, usec_t until)
 {
 	uint32_t i, at = e->n_memories, soonest = 0;
@@ -371,8 +381,14 @@ void squeeze_release(struct engine *e, struct squeeze *s, const struct reason *r
 	s->release = true;
 	s->todo = s->undo = 0;
 	s->reason = *r;
-	if (p->n > 0 && --p->n == 0)
+	if (p->n > 0 && --p->n == 0) {
 		p->released_at = e->now;
+		/* The evidence for rescue begins anew: this one was gathered under a lower limit. */
+		if (s->pool == 0) {
+			p->over_since = p->fine_since = 0;
+			p->over_windows = p->measured = p->bad = 0;
+		}
+	}
 }
 
 void squeeze_climb(struct engine *e, struct squeeze *s, enum rung rung)
