@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-results: what is done with an action that failed, or did nothing. */
+#include <errno.h>
+
+#include "unit/world.h"
+
+#define API 10
+
+/* 64 hogs inside sshd's own cgroup: its tasks are ranked and lowered. */
+static struct world *hogs_inside(void)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+
+	world_start(w);
+	world_tree(w);
+	world_clear(w);
+	w->n_ranked = 2;
+	w->ranked[0] = (struct task_ref) { .pid = 20, .tid = 20, .start = 5, .cpu_pm = 9000, .comm = "hog" };
+	w->ranked[1] = (struct task_ref) { .pid = 21, .tid = 21, .start = 5, .cpu_pm = 9000, .comm = "hog" };
+	world_calm(w, 9000);
+	return w;
+}
+
+static void window(struct world *w)
+{
+	w->now += 100 * MS;
+	world_begin(w, 100 * MS, 9500);
+	world_sample(w, 3, 97000, 900000, 97000, 900000);
+	world_send(w);
+}
+
+/* The steward dies after the first lowering: what it found stays lowered. */
+static void a_dead_steward_undoes_nothing(void **state)
+{
+	struct world *w = hogs_inside();
+	unsigned i;
+
+	for (i = 0; i < 30 && w->count[VERB_TASKS_IDLE] == 0; i++)
+		window(w);
+	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
+	w->fail[VERB_RANK] = ENOTCONN;
+	w->count[VERB_RANK] = 0;
+	for (i = 0; i < 100; i++)
+		window(w);
+	assert_int_equal(w->count[VERB_RANK] > 0, 1);
+	assert_int_equal(w->whys[WHY_FAILED], 0);
+	assert_true(w->verbs_of[3] & (1u << VERB_TASKS_IDLE));
+	world_free(w);
+}
+
+/* Without any lowering a failed ranking is said, and tried again later. */
+static void no_steward_at_all(void **state)
+{
+	struct world *w = hogs_inside();
+	unsigned i;
+
+	w->fail[VERB_RANK] = ENOTCONN;
+	for (i = 0; i < 100; i++)
+		window(w);
+	assert_int_equal(w->whys[WHY_FAILED], 1);
+	assert_int_equal(w->verbs_of[3], 0);
+	world_free(w);
+}
+
+/* Every task had ended by the time it was to be lowered: not held for half an hour. */
+static void nothing_was_lowered(void **state)
+{
+	struct world *w = hogs_inside();
+	unsigned i;
+
+	w->none_lowered = true;
+	for (i = 0; i < 100; i++)
+		window(w);
+	assert_in_range(w->count[VERB_TASKS_IDLE], 2, 6);
+	assert_int_equal(w->whys[WHY_FAILED], 1);
+	assert_int_equal(w->count[VERB_RELEASE], 1);
+	world_free(w);
+}
+
+/* Young real-time tasks that look idle: there is nobody else to lower. */
+static void young_and_idle_by_measure(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i;
+
+	world_start(w);
+	world_tree(w);
+	world_group(w, API, 2, CAN_ALL, "/system.slice/rt.service");
+	world_clear(w);
+	w->n_ranked = 1;
+	world_calm(w, 9000);
+	for (i = 0; i < 20; i++) {
+		w->ranked[0] = (struct task_ref) { .pid = 5, .tid = 5, .start = (w->now - 2 * SEC) / 10000, .policy = 1, .comm = "fifo" };
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 3, 1500, 48000, 1500, 48000);
+		world_sample(w, API, 97000, 0, 97000, 0)->rt_run_us = 95000;
+		world_send(w);
+	}
+	assert_int_equal(w->n_lowered, 1);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_dead_steward_undoes_nothing), cmocka_unit_test(no_steward_at_all),
+		cmocka_unit_test(nothing_was_lowered), cmocka_unit_test(young_and_idle_by_measure),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
