@@ -1317,13 +1317,13 @@ static void system_is_not_lowered(void **state)
 }
 
 /* The steward comes later than the first wish. */
-static void lifeline_is_asked_again(void **state)
+static void asked_again_after(int error)
 {
 	struct world *w = world_new(MODE_RESCUE);
 	struct event ev = { .type = EVENT_TIMEOUT };
 
 	w->set.policies[0].weight = 800;
-	w->fail[VERB_LIFELINE] = ENOTCONN;
+	w->fail[VERB_LIFELINE] = error;
 	world_start(w);
 	world_tree(w);
 	assert_int_equal(w->count[VERB_LIFELINE], 1);
@@ -1335,6 +1335,13 @@ static void lifeline_is_asked_again(void **state)
 	assert_int_equal(w->count[VERB_LIFELINE], 2);
 	assert_true(engine_deadline(w->e) == USEC_INFINITY);
 	world_free(w);
+}
+
+/* No steward yet, or one with its hands full. */
+static void lifeline_is_asked_again(void **state)
+{
+	asked_again_after(ENOTCONN);
+	asked_again_after(EBUSY);
 }
 
 /* Something protected comes to live in a squeezed cgroup: it is let go at once. */
