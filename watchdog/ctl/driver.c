@@ -16,6 +16,7 @@
 #include "core/explain.h"
 #include "ctl/driver.h"
 #include "ctl/lifelines.h"
+#include "ctl/remind.h"
 #include "sys/log.h"
 
 static int on_tick(struct loop *l, struct loop_timer *t, void *data);
@@ -181,8 +182,8 @@ void driver_event(struct driver *d, struct event *event)
 {
 	event->now = loop_now(d->loop);
 	if (d->stepping) {
-		/* Only group changes can come while carrying out (the sampler was told to look). */
-		log_debug("an event of type %d came during a step; the next walk tells it again", event->type);
+		/* Nothing that is carried out calls back; if it did, the step under way would be lost. */
+		log_error("an event of type %d came during a step; it is left out", event->type);
 		return;
 	}
 	d->stepping = true;
@@ -329,6 +330,25 @@ void driver_on_gone(uint64_t id, void *data)
 	lifelines_gone(d, id);
 }
 
+static void tell_again(const struct group_info *info, void *data)
+{
+	struct event e = { .type = EVENT_GROUP, .group = info };
+	struct driver *d = data;
+
+	d->groups_changed = true;
+	driver_event(d, &e);
+}
+
+static void remind_engine(struct driver *d)
+{
+	unsigned refused = remind(d->engine, sampler_cgroups(d->sampler), &d->snapshot, tell_again, d);
+
+	if (refused > 0 && !d->said_full)
+		log_warning("all %d cgroups that are kept in mind are protected, squeezed or above such; of %u that run nothing is known, and they cannot be squeezed",
+			    MAX_GROUPS, refused);
+	d->said_full = d->said_full || refused > 0;
+}
+
 static void look_for_drift(struct driver *d)
 {
 	struct drift drifts[32];
@@ -369,6 +389,7 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 		loop_set_timer(l, &d->tick, now + span / 4, on_tick, d);
 	d->ticks++;
 	d->last_tick = now;
+	remind_engine(d);
 	driver_event(d, &e);
 	if (d->groups_changed)
 		protect_again(d);

@@ -50,7 +50,7 @@ struct driver {
 	struct result results[MAX_INFLIGHT];
 	struct talk_ranked ranked;
 	struct snapshot snapshot;
-	bool stepping, groups_changed, new_container;
+	bool stepping, groups_changed, new_container, said_full;
 };
 
 struct driver_config {
