@@ -275,6 +275,7 @@ static void look_up(struct sampler *s)
 	bool time_left = true, unknown = false;
 	struct gather_group *o;
 	unsigned i;
+	int r;
 
 	for (i = 0; i < n && cgroups_find(s->cgroups, gather_at(s->gather, i)->id); i++)
 		;
@@ -284,11 +285,14 @@ static void look_up(struct sampler *s)
 		o = gather_at(s->gather, i);
 		if (cgroups_find(s->cgroups, o->id))
 			continue;
-		if (s->handles && time_left && cgroups_learn(s->cgroups, o->id) == 0)
-			continue;
+		if (s->handles && time_left) {
+			r = cgroups_learn(s->cgroups, o->id);
+			time_left = boottime() < end;
+			if (r == 0)
+				continue;
+		}
 		o->fold = true;
 		unknown = true;
-		time_left = time_left && boottime() < end;
 	}
 	/* Without handles the walk must find them: all of the budget is for it. */
 	cgroups_step(s->cgroups, unknown && !s->handles ? SAMPLER_LEARN_BUDGET : SAMPLER_STEP_BUDGET);
