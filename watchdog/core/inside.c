@@ -251,6 +251,8 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 			all += r->tasks[i].cpu_pm;
 			old += is_young(e, &r->tasks[i]) ? 0 : r->tasks[i].cpu_pm;
 		}
+	if (e->n_tasks + found > MAX_SQUEEZED_TASKS)
+		e->over |= 1u << OVER_TASKS;
 	spare = old * 2 >= all;
 	if (found == 0 && s->realtime && s->rounds < RANK_ROUNDS) {
 		s->todo |= 1u << VERB_RANK;
