@@ -71,6 +71,32 @@ static uint64_t blame(uint64_t id)
 	return 0;
 }
 
+/* More protected ones than are kept in view: the way in, with the highest id and the worst off, is. */
+static void more_victims_than_kept(void **state)
+{
+	char path[64];
+	uint64_t i;
+
+	put(900, 2, CAN_ALL, 100, "/system.slice/x/ssh.service");
+	for (i = 100; i < 100 + MAX_VICTIMS; i++) {
+		(void)snprintf(path, sizeof(path), "/system.slice/postgres%d.service", (int)i);
+		put(i, 2, CAN_ALL, 100, path);
+	}
+	world_sample(w, 10, 90000, 0, 0, 0);
+	for (i = 100; i < 100 + MAX_VICTIMS; i++)
+		world_sample(w, i, 5000, 0, 0, 0);
+	compute();
+	assert_false(h->beyond);
+	world_sample(w, 900, 5000, 90000, 0, 0);
+	compute();
+	assert_true(h->beyond);
+	assert_int_equal(h->n_victims, MAX_VICTIMS);
+	assert_int_equal(h->victims[0].id, 900);
+	assert_true(h->level[IMPORTANCE_LOGIN] > 5000);
+	assert_true(h->login_fresh);
+	assert_int_equal(blame(10), 10000 * 90 / (90 + 5 * (MAX_VICTIMS + 1)));
+}
+
 /* Who ran where the victim waited; a decoy on another CPU harms nobody. */
 static void by_cpu(void **state)
 {
@@ -334,7 +360,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		T(by_cpu), T(harm_is_of_the_last_third_of_a_second), T(blame_lasts_a_second), T(own_and_foreign_add_up), T(eased_in_a_crowd),
+		T(by_cpu), T(more_victims_than_kept), T(harm_is_of_the_last_third_of_a_second), T(blame_lasts_a_second), T(own_and_foreign_add_up), T(eased_in_a_crowd),
 		T(small_amounts), T(two_agree), T(censored), T(canary_alone), T(each_victim_counts_alike), T(own_limit_is_taken_off),
 		T(health), T(entitlement), T(grouped_by_unit), T(unknown), T(without_bpf),
 	};

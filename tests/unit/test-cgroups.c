@@ -286,6 +286,45 @@ static void coming_changing_going(void **state)
 	assert_int_equal(cgroups_count(table), 1);
 }
 
+/* The controller came for all at once; who runs is read again, up to who has it, and not always. */
+static void cpu_in_doubt(void **state)
+{
+	uint64_t x, hog, inner, idle;
+
+	make("/x");
+	make("/x/hog");
+	make("/x/hog/inner");
+	make("/x/idle");
+	open_table(root);
+	x = at_path("/x")->id, hog = at_path("/x/hog")->id, inner = at_path("/x/hog/inner")->id, idle = at_path("/x/idle")->id;
+	assert_true(cgroups_in_doubt(table, inner, 1000));
+	assert_false(cgroups_in_doubt(table, cgroups_find(table, x)->parent, 1000));   /* the root has none, for sure */
+	put("/x", "cpu.weight", "100\n");
+	put("/x/hog", "cpu.weight", "100\n");
+	put("/x/idle", "cpu.weight", "100\n");
+	n_changed = 0;
+	assert_true(cgroups_check_cpu(table, inner, 1000));
+	assert_int_equal(n_changed, 1);
+	assert_int_equal(last.id, hog);
+	assert_true(last.flags & GROUP_CAN_WEIGHT);
+	assert_false(cgroups_find(table, x)->flags & GROUP_CAN_WEIGHT);         /* the nearest is what counts */
+	assert_false(cgroups_in_doubt(table, hog, 1000 + CGROUPS_DOUBT));
+	assert_true(cgroups_in_doubt(table, idle, 1000));
+
+	put("/x/hog/inner", "cpu.weight", "100\n");
+	assert_false(cgroups_in_doubt(table, inner, 1000 + CGROUPS_DOUBT - 1));
+	assert_true(cgroups_check_cpu(table, inner, 1000 + CGROUPS_DOUBT - 1));
+	assert_int_equal(n_changed, 1);
+	assert_true(cgroups_check_cpu(table, inner, 1000 + CGROUPS_DOUBT));
+	assert_int_equal(last.id, inner);
+	assert_true(last.flags & GROUP_CAN_WEIGHT);
+
+	drop("/x/idle");
+	assert_false(cgroups_check_cpu(table, idle, 1000));
+	assert_int_equal(last_gone, idle);
+	assert_false(cgroups_in_doubt(table, idle, 1000));
+}
+
 static void renamed_and_reused(void **state)
 {
 	char from[128], to[128];
@@ -440,7 +479,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names), cmocka_unit_test(uids), cmocka_unit_test(a_v2_machine), cmocka_unit_test(a_hybrid_machine),
 		cmocka_unit_test(a_v1_machine), cmocka_unit_test(nothing_there),
-		IN_TREE(coming_changing_going), IN_TREE(renamed_and_reused), IN_TREE(hostile_directories),
+		IN_TREE(coming_changing_going), IN_TREE(cpu_in_doubt), IN_TREE(renamed_and_reused), IN_TREE(hostile_directories),
 		IN_TREE(symlinks_and_files_are_no_cgroups), IN_TREE(our_own), IN_TREE(names_from_the_steward_stay),
 		IN_TREE(born_about_now), IN_TREE(more_than_the_table_holds),
 	};

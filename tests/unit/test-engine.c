@@ -6,6 +6,7 @@
  * story needs it. The order of the lines is part of what is tested.
  */
 #include "unit/world.h"
+#include "core/blame.h"
 
 #include <errno.h>
 
@@ -136,6 +137,85 @@ static void dozens_of_siblings(void **state)
 	assert_true(v->n_squeezes >= 30);
 	assert_int_equal(v->squeezes[0].until - v->squeezes[0].since, 30 * USEC_PER_MIN);
 	free(v);
+	world_free(w);
+}
+
+static unsigned times_said(const struct world *w, const char *text)
+{
+	unsigned n = 0;
+
+	for (const char *p = w->lines; (p = strstr(p, text)) != NULL; p += strlen(text))
+		n++;
+	return n;
+}
+
+/* Bounds of our own are said when they are met, once. */
+static void too_many_siblings(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, MAX_SQUEEZES + 50);
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 12; i++) {
+		hog_window(w, 100 * MS, MAX_SQUEEZES + 50);
+		assert_true(times_said(w, "the least to blame stay free") <= 1);
+		w->lines[0] = 0;
+	}
+	assert_int_equal(w->whys[WHY_NOT], 1);
+	world_free(w);
+}
+
+static void too_many_victims(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i, k;
+	char path[64];
+
+	world_start(w);
+	world_tree(w);
+	for (i = 0; i < MAX_VICTIMS; i++) {
+		(void)snprintf(path, sizeof(path), "/system.slice/postgres%u.service", i);
+		world_group(w, 100 + i, 2, CAN_ALL, path);
+	}
+	world_clear(w);
+	world_calm(w, 9000);
+	for (k = 0; k < 5; k++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9000);
+		world_sample(w, 3, 5000, 0, 0, 0);
+		for (i = 0; i < MAX_VICTIMS; i++)
+			world_sample(w, 100 + i, 3000, 0, 0, 0);
+		world_send(w);
+	}
+	assert_int_equal(times_said(w, "the least harmed are left out"), 1);
+	world_free(w);
+}
+
+static void too_many_actions(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	struct event ev = { .type = EVENT_POLICIES };
+	char path[64];
+	unsigned i;
+
+	w->set.policies[1].weight = 400;
+	world_start(w);
+	world_tree(w);
+	w->mute = true;
+	for (i = 0; i < 700; i++) {
+		(void)snprintf(path, sizeof(path), "/system.slice/postgres%u.service", i);
+		world_group(w, 100 + i, 2, CAN_ALL, path);
+	}
+	world_clear(w);
+	world_calm(w, 9000);
+	assert_int_equal(times_said(w, "too many actions wait"), 0);
+	w->set.settings.mode = MODE_OBSERVE;            /* 700 lifelines are put back as well */
+	ev.now = w->now;
+	ev.policies = &w->set;
+	world_step(w, &ev);
+	for (i = 0; i < 3; i++)
+		world_calm(w, 9000);
+	assert_int_equal(times_said(w, "too many actions wait"), 1);
 	world_free(w);
 }
 
@@ -511,6 +591,28 @@ static void hogs_beside_sshd(void **state)
 		assert_int_equal(w->verbs_of[3], 0);
 		world_free(w);
 	}
+}
+
+static void too_many_tasks(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i, all = 0;
+
+	world_start(w);
+	world_tree(w);
+	world_clear(w);
+	rank_hogs(w, MAX_TASKS - 2);
+	world_calm(w, 9000);
+	for (i = 0; i < 120; i++) {
+		w->n_lowered = 0;
+		inside_window(w, 3, false);
+		all += w->n_lowered;
+		if (all + MAX_TASKS - 2 <= MAX_SQUEEZED_TASKS)
+			assert_unsaid(w, "more tasks than can be lowered at once");
+	}
+	assert_int_equal(all, MAX_SQUEEZED_TASKS);
+	assert_int_equal(times_said(w, "more tasks than can be lowered at once"), 1);
+	world_free(w);
 }
 
 /* What is named by Processes= is the culprit where nothing beside it is. */
@@ -1340,13 +1442,13 @@ static void system_is_not_lowered(void **state)
 }
 
 /* The steward comes later than the first wish. */
-static void lifeline_is_asked_again(void **state)
+static void asked_again_after(int error)
 {
 	struct world *w = world_new(MODE_RESCUE);
 	struct event ev = { .type = EVENT_TIMEOUT };
 
 	w->set.policies[0].weight = 800;
-	w->fail[VERB_LIFELINE] = ENOTCONN;
+	w->fail[VERB_LIFELINE] = error;
 	world_start(w);
 	world_tree(w);
 	assert_int_equal(w->count[VERB_LIFELINE], 1);
@@ -1358,6 +1460,13 @@ static void lifeline_is_asked_again(void **state)
 	assert_int_equal(w->count[VERB_LIFELINE], 2);
 	assert_true(engine_deadline(w->e) == USEC_INFINITY);
 	world_free(w);
+}
+
+/* No steward yet, or one with its hands full. */
+static void lifeline_is_asked_again(void **state)
+{
+	asked_again_after(ENOTCONN);
+	asked_again_after(EBUSY);
 }
 
 /* Something protected comes to live in a squeezed cgroup: it is let go at once. */
@@ -1396,6 +1505,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(calm_is_cheap),
 	cmocka_unit_test(alarm_begins_and_ends),
 	cmocka_unit_test(a_crowd_is_waited_for), cmocka_unit_test(dozens_of_siblings),
+	cmocka_unit_test(too_many_siblings), cmocka_unit_test(too_many_victims), cmocka_unit_test(too_many_actions), cmocka_unit_test(too_many_tasks),
 	cmocka_unit_test(harmless_hogs),
 	cmocka_unit_test(held_and_given_back),
 	cmocka_unit_test(no_write_storm),

@@ -201,6 +201,39 @@ static void full(void **state)
 	assert_true(groups_find(g, 1) >= 0 && groups_find(g, 2) >= 0 && groups_find(g, 3) >= 0 && groups_find(g, 5) >= 0 && groups_find(g, 1000) >= 0);
 }
 
+/* However old: what is protected, and above it, or squeezed. Then there is no room. */
+static void never_forgotten(void **state)
+{
+	struct group_info x = { .id = 9000, .parent = 2, .flags = CAN_ALL, .weight = 100, .path = "/system.slice/new" };
+	uint64_t i, forgotten;
+	char path[64];
+
+	base_tree();
+	put(5, 2, CAN_ALL, "/system.slice/pg.service", 0, "postgres");
+	put(6, 5, CAN_ALL, "/system.slice/pg.service/inner", 0, NULL);
+	for (i = 0; g->n < MAX_GROUPS - 2; i++) {
+		(void)snprintf(path, sizeof(path), "/system.slice/x%d", (int)i);
+		put(1000 + i, 2, CAN_ALL, path, 0, "postgres");
+	}
+	now++;
+	put(7, 1, CAN_ALL, "/other.slice", 0, NULL);
+	put(8, 7, CAN_ALL, "/other.slice/squeezed", 0, NULL);
+	g->slot[groups_find(g, 4)].pinned = g->slot[groups_find(g, 8)].pinned = true;
+	/* All are protected, squeezed or above: only the parent of what is squeezed may go. */
+	assert_true(groups_put(g, set, &x, now, &forgotten) >= 0);
+	assert_int_equal(forgotten, 7);
+	x.id++;
+	assert_true(groups_put(g, set, &x, now, &forgotten) >= 0);
+	assert_int_equal(forgotten, 9000);
+	g->slot[groups_find(g, x.id)].pinned = true;
+	x.id++;
+	assert_int_equal(groups_put(g, set, &x, now, &forgotten), -ENOSPC);
+	assert_true(groups_refresh(g, set, now));
+	for (i = 2; i <= 6; i++)
+		assert_true(groups_find(g, i) >= 0);
+	assert_true(groups_find(g, 1000) >= 0 && groups_find(g, 8) >= 0);
+}
+
 /* Random puts and removes: the index stays sorted and complete. */
 static void index_stays_right(void **state)
 {
@@ -238,6 +271,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(young_sessions_grow_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(hostile_trees, setup, teardown),
 		cmocka_unit_test_setup_teardown(full, setup, teardown),
+		cmocka_unit_test_setup_teardown(never_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(index_stays_right, setup, teardown),
 	};
 

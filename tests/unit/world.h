@@ -35,8 +35,8 @@ struct world {
 	struct action last[_VERB_MAX];
 	struct task_ref ranked[MAX_TASKS], lowered[MAX_SQUEEZED_TASKS];
 	uint32_t n_ranked, n_lowered;
-	uint32_t verbs_of[64];          /* per group id: bits of verbs done and not released */
-	struct law_values { int64_t quota, period; } quota[64];
+	uint32_t verbs_of[512];         /* per group id: bits of verbs done and not released */
+	struct law_values { int64_t quota, period; } quota[512];
 	char lines[65536];
 };
 

@@ -207,20 +207,24 @@ static void add_victim(struct harm *h, const struct victim *v, bool weak)
 {
 	uint32_t i;
 
+	h->level[v->as] = MAX(h->level[v->as], v->level);
+	h->self_level = MAX(h->self_level, v->self_level);
+	h->strain = MAX(h->strain, v->strain);
+	h->fresh = h->fresh || !weak;
+	if (!weak && v->as == IMPORTANCE_LOGIN && v->login > 0) {
+		h->login = MAX(h->login, v->login);
+		h->login_fresh = true;
+	}
+	if (h->n_victims == MAX_VICTIMS) {
+		h->beyond = true;
+		if (!worse(v, &h->victims[MAX_VICTIMS - 1]))
+			return;
+		h->n_victims--;
+	}
 	for (i = h->n_victims; i > 0 && !worse(&h->victims[i - 1], v); i--)
 		h->victims[i] = h->victims[i - 1];
 	h->victims[i] = *v;
 	h->n_victims++;
-	h->level[v->as] = MAX(h->level[v->as], v->level);
-	h->self_level = MAX(h->self_level, v->self_level);
-	h->strain = MAX(h->strain, v->strain);
-	if (weak)
-		return;
-	h->fresh = true;
-	if (v->as == IMPORTANCE_LOGIN && v->login > 0) {
-		h->login = MAX(h->login, v->login);
-		h->login_fresh = true;
-	}
 }
 
 /* The canary: what it says of itself; also the third opinion on the login class. */
@@ -260,8 +264,6 @@ static void judge_group(struct harm *h, const struct snapshot *s, struct groups 
 	bool has_psi = x->psi_some_us >= 0 && !who->lowered;
 
 	v.selfish = (v.as == IMPORTANCE_LOGIN && !v.young) || answer == ANSWER_BAD;
-	if (h->n_victims >= MAX_VICTIMS)
-		return;
 	for (j = 0; j < m; j++) {
 		const struct cpu_share *c = &s->cpu[x->cpu_first + j];
 		uint64_t run = h->run[c->cpu % MAX_CPUS];
@@ -567,7 +569,7 @@ void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, u
 	uint32_t i, n = MIN(s->n_groups, MAX_SAMPLES);
 	permyriad_t canary;
 
-	h->fresh = h->login_fresh = false;
+	h->fresh = h->login_fresh = h->beyond = false;
 	h->n_victims = h->n_suspects = 0;
 	memset(h->level, 0, sizeof(h->level));
 	h->self_level = h->strain = 0;

@@ -12,7 +12,7 @@
 #define BLAME_RECENT       (300 * USEC_PER_MSEC) /* harm is judged over about so long ... */
 #define BLAME_MEMORY       USEC_PER_SEC /* ... and blame, since not every sibling runs in every window */
 #define BLAME_EASED        2            /* in a crowd half as much waiting counts in full */
-#define MAX_VICTIMS        64           /* protected cgroups judged in one window; beyond: the ones with the higher ids are not */
+#define MAX_VICTIMS        64           /* protected cgroups judged in one window; beyond: the least harmed are left out, said */
 #define BLAME_WANTED_MIN   2000         /* µs wanted in a window below which a victim says nothing */
 #define BLAME_FULL_PART    5            /* a foreign wait of window/5 counts in full, less in proportion ... */
 #define BLAME_LEAST_PART   7500         /* ... and below this part of that it is no harm, permyriad: 15 ms in 100 */
@@ -55,6 +55,7 @@ struct suspect {
 
 struct harm {
 	bool fresh;                     /* somebody was measured in this window */
+	bool beyond;                    /* there are more victims than that */
 	uint32_t n_victims;
 	struct victim victims[MAX_VICTIMS];     /* worst first */
 	permyriad_t level[_IMPORTANCE_MAX];     /* worst of each class; the canary is of the login class */

@@ -56,6 +56,9 @@
 #define MAX_MEMORIES       256                  /* beyond: the one that ends first is forgotten */
 #define BLIND_MOST         (5 * USEC_PER_SEC)   /* without a snapshot: no squeeze is kept */
 
+/* Bounds that are said once in an alarm when they are met. */
+enum over { OVER_SQUEEZES, OVER_TASKS, OVER_VICTIMS, OVER_INFLIGHT, _OVER_MAX };
+
 /* What belongs to one policy: everything it squeezes is judged and fed together. */
 struct pool {
 	uint32_t n;                     /* squeezes, without those being released */
@@ -180,6 +183,7 @@ struct engine {
 	uint32_t incident;
 	usec_t incident_since, incident_quiet;
 	uint32_t said;                  /* 1 << cause: reported in this alarm */
+	uint32_t over, over_said;       /* 1 << enum over: met, and reported, in this alarm */
 	uint8_t cause_windows;
 	enum cause cause, cause_next;
 	usec_t login, login_at;         /* what a login takes: the latest evidence */
@@ -294,6 +298,7 @@ int  orders_group(struct engine *e, const struct group_info *info);
 void orders_gone(struct engine *e, uint64_t id);
 void orders_shelter(struct engine *e);           /* releases what is protected by now */
 void orders_say_gone(struct engine *e);
+void orders_say_over(struct engine *e);
 void orders_policies(struct engine *e, const struct policy_set *set);
 void orders_operator(struct engine *e, const struct operator_order *o);
 void orders_names(struct engine *e, const struct names_news *x);

@@ -111,6 +111,7 @@ struct action *engine_emit(struct engine *e, enum verb verb, uint64_t group, use
 	if (e->out->n >= MAX_ACTIONS)
 		return NULL;
 	if (answered && e->n_inflight >= MAX_INFLIGHT) {
+		e->over |= 1u << OVER_INFLIGHT;
 		return NULL;
 	}
 	a = &e->out->a[e->out->n++];
@@ -235,7 +236,7 @@ static void end_alarm(struct engine *e)
 
 	e->alarm = false;
 	e->last_snapshot = e->harm_from = e->quiet_since = e->low_since = 0;
-	e->said = 0;
+	e->said = e->over = e->over_said = 0;
 	e->cause = e->cause_next = CAUSE_NONE;
 	e->cause_windows = 0;
 	e->level = 0;
@@ -442,6 +443,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	if (s->n_groups > 0 || s->canary.wall_us >= 0) {
 		endpoints_answers(e, answers);
 		blame_compute(&e->harm, s, &e->groups, e->set.settings.login_cost, answers, e->now);
+		e->over |= (uint32_t)e->harm.beyond << OVER_VICTIMS;
 		e->crowd = triage_crowd(s, &e->harm, &e->groups);
 		if (e->crowd)
 			blame_ease(&e->harm);
@@ -569,6 +571,7 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 	if (e->n_squeezes > 0)
 		squeeze_flush(e);
 	orders_lifelines(e);
+	orders_say_over(e);
 	e->out = NULL;
 	return r;
 }

@@ -109,84 +109,6 @@ bool groups_remove(struct groups *g, uint64_t id)
 	return true;
 }
 
-/* Makes room: the least recently active that is neither protected nor squeezed nor
- * anybody's parent. Where there is none of these, protected ones go last. */
-static uint64_t forget_one(struct groups *g)
-{
-	uint64_t worst = GROUP_NONE;
-	unsigned worst_rank = 0;
-	usec_t worst_seen = 0;
-	static const unsigned parent = 2, guarded = 1;
-	uint32_t i, j;
-	bool is_parent[MAX_GROUPS] = { 0 };
-
-	for (i = 0; i < g->n; i++) {
-		int up = groups_find(g, g->slot[g->by_id[i]].info.parent);
-
-		if (up >= 0)
-			is_parent[up] = true;
-	}
-	for (j = 0; j < g->n; j++) {
-		const struct group *x = &g->slot[g->by_id[j]];
-		unsigned rank = 4;
-
-		if (x->pinned || (x->info.flags & (GROUP_IS_ROOT | GROUP_IS_SELF)))
-			continue;
-		if (is_parent[g->by_id[j]])
-			rank -= parent;
-		if (x->own_as != IMPORTANCE_NONE || x->as != IMPORTANCE_NONE || x->lifeline > 0)
-			rank -= guarded;
-		if (worst == GROUP_NONE || rank > worst_rank || (rank == worst_rank && x->seen < worst_seen)) {
-			worst = x->info.id;
-			worst_rank = rank;
-			worst_seen = x->seen;
-		}
-	}
-	return worst;
-}
-
-int groups_put(struct groups *g, const struct policy_set *set, const struct group_info *info, usec_t now, uint64_t *ret_forgotten)
-{
-	uint64_t forgotten = GROUP_NONE;
-	struct group *x;
-	uint32_t at;
-	int slot;
-
-	if (info->id == GROUP_NONE || info->id == GROUP_OTHER || info->id == GROUP_CANARY || info->id == info->parent)
-		return -EINVAL;
-	slot = groups_find(g, info->id);
-	if (slot < 0) {
-		if (g->n >= MAX_GROUPS) {
-			forgotten = forget_one(g);
-			if (forgotten == GROUP_NONE)
-				return -ENOSPC;
-			(void)groups_remove(g, forgotten);
-			g->forgotten++;
-		}
-		for (slot = 0; g->slot[slot].used; slot++)
-			;
-		at = position(g, info->id);
-		memmove(&g->by_id[at + 1], &g->by_id[at], (g->n - at) * sizeof(g->by_id[0]));
-		g->by_id[at] = (uint16_t)slot;
-		g->n++;
-		memset(&g->slot[slot], 0, sizeof(g->slot[slot]));
-		g->slot[slot].used = true;
-		g->slot[slot].lifeline = -1;
-		g->slot[slot].seen = now;
-		g->slot[slot].as = IMPORTANCE_NONE;
-	}
-	x = &g->slot[slot];
-	x->info = *info;
-	x->info.path[sizeof(x->info.path) - 1] = 0;
-	x->info.name[sizeof(x->info.name) - 1] = 0;
-	for (at = 0; at < GROUP_PROCS_MAX; at++)
-		x->info.procs[at][COMM_MAX - 1] = 0;
-	x->info.weight = CLAMP(x->info.weight, 1, 10000);
-	classify(g, set, x, now);
-	*ret_forgotten = forgotten;
-	return slot;
-}
-
 /* Parents, depths, and by_depth by counting. */
 static void build_tree(struct groups *g)
 {
@@ -279,6 +201,97 @@ static void find_unit(const struct groups *g, struct group *x, int slot)
 	}
 }
 
+/* Parents, protection and units as the table stands. */
+static void place(struct groups *g)
+{
+	uint32_t i;
+
+	build_tree(g);
+	for (i = 0; i < g->n; i++)
+		inherit(g, &g->slot[g->by_depth[i]]);
+	for (i = g->n; i > 0; i--) {
+		struct group *x = &g->slot[g->by_depth[i - 1]];
+
+		if (x->as != IMPORTANCE_NONE || x->self)
+			x->covers = true;
+		if (x->covers && x->parent >= 0)
+			g->slot[x->parent].covers = true;
+	}
+	for (i = 0; i < g->n; i++)
+		find_unit(g, &g->slot[g->by_id[i]], g->by_id[i]);
+}
+
+/* Makes room: the least recently active, parents last. Never what is squeezed, nor what is
+ * protected or above that: nothing would shelter it any more. */
+static uint64_t forget_one(struct groups *g)
+{
+	uint64_t worst = GROUP_NONE;
+	usec_t worst_seen = 0;
+	bool worst_parent = false, is_parent[MAX_GROUPS] = { 0 };
+	uint32_t i;
+
+	if (g->dirty)
+		place(g);       /* and dirty it stays: the next refresh has to tell */
+	for (i = 0; i < g->n; i++)
+		if (g->slot[g->by_id[i]].parent >= 0)
+			is_parent[g->slot[g->by_id[i]].parent] = true;
+	for (i = 0; i < g->n; i++) {
+		const struct group *x = &g->slot[g->by_id[i]];
+		bool parent = is_parent[g->by_id[i]];
+
+		if (x->pinned || x->covers || x->lifeline > 0 || (x->info.flags & GROUP_IS_ROOT))
+			continue;
+		if (worst == GROUP_NONE || parent < worst_parent || (parent == worst_parent && x->seen < worst_seen)) {
+			worst = x->info.id;
+			worst_parent = parent;
+			worst_seen = x->seen;
+		}
+	}
+	return worst;
+}
+
+int groups_put(struct groups *g, const struct policy_set *set, const struct group_info *info, usec_t now, uint64_t *ret_forgotten)
+{
+	uint64_t forgotten = GROUP_NONE;
+	struct group *x;
+	uint32_t at;
+	int slot;
+
+	if (info->id == GROUP_NONE || info->id == GROUP_OTHER || info->id == GROUP_CANARY || info->id == info->parent)
+		return -EINVAL;
+	slot = groups_find(g, info->id);
+	if (slot < 0) {
+		if (g->n >= MAX_GROUPS) {
+			forgotten = forget_one(g);
+			if (forgotten == GROUP_NONE)
+				return -ENOSPC;
+			(void)groups_remove(g, forgotten);
+			g->forgotten++;
+		}
+		for (slot = 0; g->slot[slot].used; slot++)
+			;
+		at = position(g, info->id);
+		memmove(&g->by_id[at + 1], &g->by_id[at], (g->n - at) * sizeof(g->by_id[0]));
+		g->by_id[at] = (uint16_t)slot;
+		g->n++;
+		memset(&g->slot[slot], 0, sizeof(g->slot[slot]));
+		g->slot[slot].used = true;
+		g->slot[slot].lifeline = -1;
+		g->slot[slot].seen = now;
+		g->slot[slot].as = IMPORTANCE_NONE;
+	}
+	x = &g->slot[slot];
+	x->info = *info;
+	x->info.path[sizeof(x->info.path) - 1] = 0;
+	x->info.name[sizeof(x->info.name) - 1] = 0;
+	for (at = 0; at < GROUP_PROCS_MAX; at++)
+		x->info.procs[at][COMM_MAX - 1] = 0;
+	x->info.weight = CLAMP(x->info.weight, 1, 10000);
+	classify(g, set, x, now);
+	*ret_forgotten = forgotten;
+	return slot;
+}
+
 bool groups_refresh(struct groups *g, const struct policy_set *set, usec_t now)
 {
 	uint32_t i;
@@ -297,19 +310,7 @@ bool groups_refresh(struct groups *g, const struct policy_set *set, usec_t now)
 	if (!g->dirty)
 		return false;
 	g->dirty = false;
-	build_tree(g);
-	for (i = 0; i < g->n; i++)
-		inherit(g, &g->slot[g->by_depth[i]]);
-	for (i = g->n; i > 0; i--) {
-		struct group *x = &g->slot[g->by_depth[i - 1]];
-
-		if (x->as != IMPORTANCE_NONE || x->self)
-			x->covers = true;
-		if (x->covers && x->parent >= 0)
-			g->slot[x->parent].covers = true;
-	}
-	for (i = 0; i < g->n; i++)
-		find_unit(g, &g->slot[g->by_id[i]], g->by_id[i]);
+	place(g);
 	return true;
 }
 

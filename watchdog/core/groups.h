@@ -71,8 +71,8 @@ struct groups {
 
 void groups_init(struct groups *g);
 
-/* Makes known or changes. The slot, or -EINVAL: an id that is none. May forget another
- * cgroup: its id is in *ret_forgotten then, else GROUP_NONE. */
+/* Makes known or changes. The slot; -EINVAL: an id that is none; -ENOSPC: all there is has
+ * to be kept. May forget another cgroup: its id is in *ret_forgotten then, else GROUP_NONE. */
 int  groups_put(struct groups *g, const struct policy_set *set, const struct group_info *info, usec_t now, uint64_t *ret_forgotten);
 bool groups_remove(struct groups *g, uint64_t id);
 int  groups_find(const struct groups *g, uint64_t id);          /* slot or SLOT_NONE */

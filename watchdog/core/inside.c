@@ -251,6 +251,8 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 			all += r->tasks[i].cpu_pm;
 			old += is_young(e, &r->tasks[i]) ? 0 : r->tasks[i].cpu_pm;
 		}
+	if (e->n_tasks + found > MAX_SQUEEZED_TASKS)
+		e->over |= 1u << OVER_TASKS;
 	spare = old > 0 && old * 2 >= all;
 	if (found == 0 && s->realtime && s->rounds < RANK_ROUNDS) {
 		s->todo |= 1u << VERB_RANK;
@@ -261,8 +263,8 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 
 		s->rounds = RANK_ROUNDS;
 		why.why = WHY_NOT;
-		if (first || room == 0)
-			(void)engine_report(e, WHY_NOT, &why, s->group, room == 0 ? "as many tasks are lowered as can be remembered; the others go on" :
+		if (first)
+			(void)engine_report(e, WHY_NOT, &why, s->group, room == 0 ? "too many tasks are lowered already" :
 				    s->realtime ? "no real-time task that uses a CPU was found in it" : "no task in it stands out that may be lowered");
 		if (!first)
 			return;

@@ -2,7 +2,7 @@
 /* limits: every bound of the core in one place, and what happens beyond it. */
 #pragma once
 
-#define MAX_GROUPS       1024   /* cgroups the engine knows; beyond: the least recently active, unprotected, unsqueezed one is forgotten */
+#define MAX_GROUPS       1024   /* cgroups the engine knows; beyond: the least recently active, unprotected, unsqueezed one is forgotten until it runs again */
 #define MAX_SAMPLES      1024   /* cgroups in one snapshot; beyond: the sampler keeps the largest run+wait and folds the rest into id GROUP_OTHER */
 #define MAX_CPU_SHARES   8192   /* per-CPU figures in one snapshot; beyond: the sampler gives the group without them (cpu_n = 0) */
 #define MAX_CPUS         256    /* CPUs told apart; beyond: cpu % MAX_CPUS */

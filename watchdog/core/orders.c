@@ -54,6 +54,29 @@ void orders_say_gone(struct engine *e)
 	e->gone_n = 0;
 }
 
+/* Bounds of our own that were met: once in an alarm. */
+void orders_say_over(struct engine *e)
+{
+	static const char *const texts[_OVER_MAX] = {
+		[OVER_SQUEEZES] = "for more cgroups than can be squeezed at once; the least to blame stay free",
+		[OVER_TASKS] = "for more tasks than can be lowered at once",
+		[OVER_VICTIMS] = "for more protected cgroups than are kept in view; the least harmed are left out",
+		[OVER_INFLIGHT] = "too many actions wait for an answer; no new ones until then",
+	};
+	struct reason r;
+	uint32_t i;
+
+	if (!e->alarm)
+		e->over = 0;
+	for (i = 0; i < _OVER_MAX && e->over != 0; i++) {
+		if (!(e->over & ~e->over_said & (1u << i)))
+			continue;
+		engine_reason(e, &r, WHY_NOT, engine_first_pool(e), GROUP_NONE);
+		if (engine_report(e, WHY_NOT, &r, GROUP_NONE, texts[i]) != NULL)
+			e->over_said |= 1u << i;
+	}
+}
+
 /* A squeezed cgroup is protected now, or something protected came to live in it. */
 void orders_shelter(struct engine *e)
 {

@@ -93,9 +93,7 @@ static uint32_t carry_out(struct engine *e, uint32_t pool, const struct plan *pl
 			engine_reason(e, &r, why, pool, e->groups.slot[t->slot].info.id);
 			(void)str_copy(r.text, sizeof(r.text), text);
 			if (squeeze_new(e, pool, t, &r) == NULL) {
-				engine_reason(e, &r, WHY_NOT, pool, e->groups.slot[t->slot].info.id);
-				(void)engine_report(e, WHY_NOT, &r, e->groups.slot[t->slot].info.id,
-						    "more cgroups than can be squeezed at once; the least to blame stay free");
+				e->over |= 1u << OVER_SQUEEZES;
 				return made;
 			}
 			made++;

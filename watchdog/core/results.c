@@ -180,8 +180,8 @@ static void settle(struct engine *e, const struct inflight *f, enum result_statu
 		slot = groups_find(&e->groups, f->group);
 		if (slot < 0 || status == RESULT_DONE || error == ESTALE)
 			break;
-		if ((error == ENOTCONN || error == ETIMEDOUT || error == EAGAIN) && e->lifeline_tries < LIFELINE_TRIES) {
-			/* The steward is not there yet. What is wanted stays wanted. */
+		if ((error == ENOTCONN || error == ETIMEDOUT || error == EAGAIN || error == EBUSY) && e->lifeline_tries < LIFELINE_TRIES) {
+			/* The steward is not there yet, or has its hands full. What is wanted stays wanted. */
 			e->groups.slot[slot].lifeline = LIFELINE_UNKNOWN;
 			e->lifeline_retry = e->now + LIFELINE_GAP;
 		} else

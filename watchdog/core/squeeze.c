@@ -247,7 +247,7 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 			continue;
 		}
 		if (ret->n >= room) {
-			refuse(ret, x->id, "more cgroups than can be squeezed at once; the least to blame stay free");
+			e->over |= 1u << OVER_SQUEEZES;
 			break;
 		}
 		usage += (uint64_t)x->usage;

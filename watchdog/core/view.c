@@ -48,6 +48,11 @@ const struct group_info *engine_group_at(const struct engine *e, uint32_t i)
 	return i < e->groups.n ? &e->groups.slot[e->groups.by_id[i]].info : NULL;
 }
 
+uint32_t engine_groups(const struct engine *e)
+{
+	return e->groups.n;
+}
+
 enum importance engine_importance(const struct engine *e, uint64_t id)
 {
 	int slot = groups_find(&e->groups, id), up;

@@ -16,6 +16,7 @@
 #include "core/explain.h"
 #include "ctl/driver.h"
 #include "ctl/lifelines.h"
+#include "ctl/remind.h"
 #include "sys/log.h"
 
 static int on_tick(struct loop *l, struct loop_timer *t, void *data);
@@ -181,8 +182,8 @@ void driver_event(struct driver *d, struct event *event)
 {
 	event->now = loop_now(d->loop);
 	if (d->stepping) {
-		/* Only group changes can come while carrying out (the sampler was told to look). */
-		log_debug("an event of type %d came during a step; the next walk tells it again", event->type);
+		/* Nothing that is carried out calls back; if it did, the step under way would be lost. */
+		log_error("an event of type %d came during a step; it is left out", event->type);
 		return;
 	}
 	d->stepping = true;
@@ -220,12 +221,21 @@ static void sweep(struct driver *d)
 {
 	static struct talk_globs globs;
 	const struct mounts *m = cgroups_mounts(sampler_cgroups(d->sampler));
+	bool beyond = false;
 
 	globs.n = 0;
 	d->new_container = false;
-	for (unsigned i = 0; i < d->set->n_globs && globs.n < TALK_GLOBS_MAX; i++)
-		if (d->set->globs[i].kind == MATCH_PROCESSES)
+	for (unsigned i = 0; i < d->set->n_globs; i++) {
+		if (d->set->globs[i].kind != MATCH_PROCESSES)
+			continue;
+		if (globs.n < TALK_GLOBS_MAX)
 			str_copy(globs.text[globs.n++], GLOB_TEXT_MAX, d->set->globs[i].text);
+		else
+			beyond = true;
+	}
+	if (beyond && !d->said_globs)
+		log_warning("more than %d patterns in Processes=; processes that only the rest names are not found", TALK_GLOBS_MAX);
+	d->said_globs = beyond;
 	d->last_sweep = loop_now(d->loop);
 	if (globs.n == 0)
 		return;
@@ -253,36 +263,27 @@ static void found(struct driver *d, struct wire *w, bool more)
 
 	if (talk_get_found(w, &truncated, &n) < 0)
 		return;
-	while (n-- > 0 && talk_get_found_row(w, &row) == 0) {
-		uint64_t id = id_of_path(d, row.path);
-		uint32_t i;
-
-		for (i = 0; i < d->found_n && d->found[i].id != id; i++)
-			;
-		if (id == GROUP_NONE || i == ELEMENTSOF(d->found))
-			continue;
-		if (i == d->found_n)
-			d->found[d->found_n++].id = id, d->found[i].n = 0;
-		if (d->found[i].n < GROUP_PROCS_MAX)
-			str_copy(d->found[i].procs[d->found[i].n++], COMM_MAX, row.comm);
-	}
+	while (n-- > 0 && talk_get_found_row(w, &row) == 0)
+		found_add(&d->found, id_of_path(d, row.path), row.comm);
+	d->found.beyond = d->found.beyond || truncated;
 	if (more)
 		return;
-	for (uint32_t i = 0; i < d->found_n; i++) {
-		(void)cgroups_learn(sampler_cgroups(d->sampler), d->found[i].id);
-		(void)cgroups_set_procs(sampler_cgroups(d->sampler), d->found[i].id, (const char (*)[COMM_MAX])d->found[i].procs, d->found[i].n);
-	}
-	for (uint32_t k = 0; k < d->before_n && !truncated; k++) {
-		uint32_t i;
+	for (uint32_t i = 0; i < d->found.n; i++) {
+		const struct found_group *g = &d->found.group[i];
 
-		for (i = 0; i < d->found_n && d->found[i].id != d->before[k].id; i++)
-			;
-		if (i == d->found_n)
-			(void)cgroups_set_procs(sampler_cgroups(d->sampler), d->before[k].id, NULL, 0);
+		(void)cgroups_learn(sampler_cgroups(d->sampler), g->id);
+		(void)cgroups_set_procs(sampler_cgroups(d->sampler), g->id, (const char (*)[COMM_MAX])g->procs, g->n);
 	}
-	memcpy(d->before, d->found, sizeof(d->found));
-	d->before_n = d->found_n;
-	d->found_n = 0;
+	/* Of what there was no room for it is not known whether it is gone. */
+	for (uint32_t k = 0; k < d->before.n && !d->found.beyond; k++)
+		if (!found_has(&d->found, d->before.group[k].id))
+			(void)cgroups_set_procs(sampler_cgroups(d->sampler), d->before.group[k].id, NULL, 0);
+	if (d->found.beyond && !d->said_found)
+		log_warning("more cgroups than %d hold processes that Processes= names; the rest is not protected by that: name them by Units=, Containers= or Cgroups=",
+			    FOUND_MAX);
+	d->said_found = d->said_found || d->found.beyond;
+	d->before = d->found;
+	found_clear(&d->found);
 	protect_again(d);
 }
 
@@ -329,6 +330,25 @@ void driver_on_gone(uint64_t id, void *data)
 	lifelines_gone(d, id);
 }
 
+static void tell_again(const struct group_info *info, void *data)
+{
+	struct event e = { .type = EVENT_GROUP, .group = info };
+	struct driver *d = data;
+
+	d->groups_changed = true;
+	driver_event(d, &e);
+}
+
+static void remind_engine(struct driver *d)
+{
+	unsigned refused = remind(d->engine, sampler_cgroups(d->sampler), &d->snapshot, tell_again, d);
+
+	if (refused > 0 && !d->said_full)
+		log_warning("all %d cgroups that are kept in mind are protected, squeezed or above such; of %u that run nothing is known, and they cannot be squeezed",
+			    MAX_GROUPS, refused);
+	d->said_full = d->said_full || refused > 0;
+}
+
 static void look_for_drift(struct driver *d)
 {
 	struct drift drifts[32];
@@ -369,6 +389,7 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 		loop_set_timer(l, &d->tick, now + span / 4, on_tick, d);
 	d->ticks++;
 	d->last_tick = now;
+	remind_engine(d);
 	driver_event(d, &e);
 	if (d->groups_changed)
 		protect_again(d);

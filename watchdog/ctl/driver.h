@@ -9,6 +9,7 @@
 #include "act/act.h"
 #include "core/engine.h"
 #include "ctl/answers.h"
+#include "ctl/found.h"
 #include "ctl/helpers.h"
 #include "ctl/recorder.h"
 #include "sense/sampler.h"
@@ -40,10 +41,9 @@ struct driver {
 
 	uint64_t own_id;                        /* of asks that are not the engine's */
 	uint64_t sweep_id;                      /* of the latest look for processes by name */
-	uint32_t n_names, found_n;
+	uint32_t n_names;
 	uint64_t names[64];                     /* cgroups whose container name is wanted */
-	struct { uint64_t id; uint8_t n; char procs[GROUP_PROCS_MAX][COMM_MAX]; } found[256], before[256];
-	uint32_t before_n;
+	struct found found, before;             /* the look under way, and the one before */
 
 	struct actions actions;
 	uint32_t n_results, result_at;
@@ -51,6 +51,7 @@ struct driver {
 	struct talk_ranked ranked;
 	struct snapshot snapshot;
 	bool stepping, groups_changed, new_container;
+	bool said_full, said_found, said_globs; /* bounds that were met */
 };
 
 struct driver_config {

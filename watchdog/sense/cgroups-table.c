@@ -81,6 +81,11 @@ void cgroups_table_details(const struct cgroups *c, int dir, struct group_info *
 		g->flags &= ~(uint32_t)GROUP_IS_SELF;
 }
 
+void cgroups_table_note(struct cgroups *c, int32_t i)
+{
+	c->keys[i].no_cpu = !c->entries[i].cut && !(c->entries[i].info.flags & (GROUP_CAN_WEIGHT | GROUP_CAN_QUOTA | GROUP_IS_ROOT));
+}
+
 void cgroups_table_told(struct cgroups *c, const struct group_info *g)
 {
 	if (c->changed)
@@ -150,6 +155,7 @@ int cgroups_table_add(struct cgroups *c, uint64_t parent, const char *path, bool
 	cgroups_table_details(c, dir, &e->info);
 	c->keys[i] = (struct key){ .id = e->info.id, .next = c->buckets[bucket_of(e->info.id)] };
 	c->buckets[bucket_of(e->info.id)] = i;
+	cgroups_table_note(c, i);
 	c->count++;
 	c->added++;
 	cgroups_table_told(c, &e->info);

@@ -18,6 +18,7 @@ struct entry {
 	bool named;                     /* by the steward: keep it */
 	bool cut;                       /* the path is longer than kept: never opened by it */
 	uint32_t seen;                  /* the round of the walk that saw it last */
+	usec_t checked;                 /* by cgroups_check_cpu(); 0: never */
 	struct group_info info;
 };
 
@@ -25,6 +26,7 @@ struct entry {
 struct key {
 	uint64_t id;
 	int32_t next;                   /* in its bucket, or in the free list */
+	bool no_cpu;                    /* it cannot be squeezed, as far as is known */
 };
 
 struct cgroups {
@@ -58,5 +60,6 @@ void cgroups_table_free(struct cgroups *c);
  * -ENOSPC. Tells the caller's `changed`. */
 int  cgroups_table_add(struct cgroups *c, uint64_t parent, const char *path, bool cut, int dir, const struct stat *st);
 int  cgroups_table_forget(struct cgroups *c, int32_t i);        /* tells `gone`; -ESTALE, for handing on */
+void cgroups_table_note(struct cgroups *c, int32_t i);          /* after its details were read */
 void cgroups_table_told(struct cgroups *c, const struct group_info *g);
 void cgroups_table_details(const struct cgroups *c, int dir, struct group_info *g);     /* what can change */

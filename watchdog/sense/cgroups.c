@@ -36,6 +36,7 @@
 #include "base/str.h"
 
 #define LINK_MAX_   8192        /* bytes of a path read back from a descriptor */
+#define DEPTH_MAX   64          /* levels looked at upwards */
 #define HANDLE_KERNFS 0xfe      /* FILEID_KERNFS */
 
 struct dirent_raw {
@@ -79,6 +80,7 @@ static int visit(struct cgroups *c, int32_t i)
 	}
 	if (memcmp(&now, &e->info, sizeof(now)) != 0) {
 		e->info = now;
+		cgroups_table_note(c, i);
 		cgroups_table_told(c, &e->info);
 	}
 	return dir;
@@ -330,6 +332,39 @@ bool cgroups_check(struct cgroups *c, uint64_t id)
 	if (dir >= 0)
 		close(dir);
 	return dir != -ESTALE;
+}
+
+static bool in_doubt(const struct cgroups *c, int i, usec_t now)
+{
+	const usec_t *at = &c->entries[i].checked;
+
+	return c->keys[i].no_cpu && (*at == 0 || now - *at >= CGROUPS_DOUBT);
+}
+
+bool cgroups_in_doubt(const struct cgroups *c, uint64_t id, usec_t now)
+{
+	int i = cgroups_index(c, id);
+
+	return i != NONE && in_doubt(c, i, now);
+}
+
+bool cgroups_check_cpu(struct cgroups *c, uint64_t id, usec_t now)
+{
+	uint64_t up = id, parent;
+	unsigned depth;
+	int i;
+
+	for (depth = 0; depth < DEPTH_MAX && (i = cgroups_index(c, up)) != NONE && c->keys[i].no_cpu; depth++) {
+		parent = c->entries[i].info.parent;
+
+		if (in_doubt(c, i, now)) {
+			c->entries[i].checked = now;
+			if (cgroups_check(c, up) && !c->keys[i].no_cpu)
+				break;  /* the nearest is what counts */
+		}
+		up = parent;
+	}
+	return cgroups_index(c, id) != NONE;
 }
 
 int cgroups_open_file(const struct cgroups *c, uint64_t id, enum cgroups_tree tree, const char *file)

@@ -49,6 +49,13 @@ bool cgroups_handles(const struct cgroups *c);  /* does it work here? */
 /* Is it still there? Forgets it (gone is called) and gives false if not. */
 bool cgroups_check(struct cgroups *c, uint64_t id);
 
+/* Is it in doubt whether a cgroup that had no cpu controller has none still? A manager turns
+ * it on for all siblings at once, and the walk comes by minutes later. Then it, and what is
+ * above it up to one that has cpu, is read again: at most once per CGROUPS_DOUBT. False: gone. */
+#define CGROUPS_DOUBT USEC_PER_SEC
+bool cgroups_in_doubt(const struct cgroups *c, uint64_t id, usec_t now);
+bool cgroups_check_cpu(struct cgroups *c, uint64_t id, usec_t now);
+
 const struct group_info *cgroups_find(const struct cgroups *c, uint64_t id);   /* NULL: not known */
 unsigned cgroups_count(const struct cgroups *c);
 const struct group_info *cgroups_at(const struct cgroups *c, unsigned i);      /* i < CGROUPS_MAX; NULL: a hole */

@@ -268,13 +268,40 @@ void sampler_protect(struct sampler *s, const uint64_t *ids, unsigned n)
 	closely_protect(s->closely, ids, n);
 }
 
-static void look_up(struct sampler *s)
+/* Who is squeezed next may have got a cpu controller just now: by the lifeline, on a stock
+ * Debian. The busiest first. True: time was spent. */
+static bool check_cpu(struct sampler *s, usec_t now)
+{
+	unsigned i, n = gather_count(s->gather);
+	usec_t end = 0;
+
+	for (i = 0; i < n && !cgroups_in_doubt(s->cgroups, gather_at(s->gather, i)->id, now); i++)
+		;
+	if (i == n)
+		return false;
+	gather_rank(s->gather);
+	for (i = 0; i < n; i++) {
+		struct gather_group *o = gather_at(s->gather, i);
+
+		if (!o->run_ns || !cgroups_in_doubt(s->cgroups, o->id, now))
+			continue;
+		if (!end)
+			end = boottime() + SAMPLER_CHECK_BUDGET;
+		else if (boottime() >= end)
+			break;
+		o->fold = o->fold || !cgroups_check_cpu(s->cgroups, o->id, now);
+	}
+	return end;
+}
+
+static void look_up(struct sampler *s, usec_t now)
 {
 	unsigned n = gather_count(s->gather);
 	usec_t end = boottime() + SAMPLER_LEARN_BUDGET;
-	bool time_left = true, unknown = false;
+	bool time_left = true, unknown = false, checked;
 	struct gather_group *o;
 	unsigned i;
+	int r;
 
 	for (i = 0; i < n && cgroups_find(s->cgroups, gather_at(s->gather, i)->id); i++)
 		;
@@ -284,14 +311,18 @@ static void look_up(struct sampler *s)
 		o = gather_at(s->gather, i);
 		if (cgroups_find(s->cgroups, o->id))
 			continue;
-		if (s->handles && time_left && cgroups_learn(s->cgroups, o->id) == 0)
-			continue;
+		if (s->handles && time_left) {
+			r = cgroups_learn(s->cgroups, o->id);
+			time_left = boottime() < end;
+			if (r == 0)
+				continue;
+		}
 		o->fold = true;
 		unknown = true;
-		time_left = time_left && boottime() < end;
 	}
+	checked = check_cpu(s, now);
 	/* Without handles the walk must find them: all of the budget is for it. */
-	cgroups_step(s->cgroups, unknown && !s->handles ? SAMPLER_LEARN_BUDGET : SAMPLER_STEP_BUDGET);
+	cgroups_step(s->cgroups, unknown && !s->handles ? SAMPLER_LEARN_BUDGET : checked ? 0 : SAMPLER_STEP_BUDGET);
 }
 
 static void canary(struct sampler *s, usec_t now, struct canary_sample *ret)
@@ -353,7 +384,7 @@ int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret)
 	}
 	for (i = 0; i < closely_count(s->closely); i++)
 		gather_keep(s->gather, closely_id(s->closely, i));
-	look_up(s);
+	look_up(s, now);
 	gather_finish(s->gather, ret);
 	ret->lost = (uint32_t)MIN(s->lost_ns / 1000, (uint64_t)UINT32_MAX);
 	closely_read(s->closely, ret);

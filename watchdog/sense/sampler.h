@@ -15,7 +15,8 @@
 
 #define SAMPLER_PROTECTED_MAX 64                /* cgroups read closely; beyond: by the probe only */
 #define SAMPLER_LEARN_BUDGET  700               /* µs of a tick for cgroups not known yet */
-#define SAMPLER_STEP_BUDGET   100               /* µs of an alarm tick for the walk */
+#define SAMPLER_STEP_BUDGET   100               /* µs of an alarm tick for the walk, or in its place: */
+#define SAMPLER_CHECK_BUDGET  100               /* ... for who runs and cannot be squeezed, as far as is known */
 #define SAMPLER_CALM_EVERY    USEC_PER_SEC      /* between steps of the walk in calm */
 #define SAMPLER_TICK_WITHOUT  (250 * USEC_PER_MSEC) /* the alarm tick where there is no probe */
 #define SAMPLER_CANARY_EVERY  USEC_PER_SEC      /* between turns of the canary */

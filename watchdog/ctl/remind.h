@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* remind: the engine knows fewer cgroups than the sensors, and forgets who was idle
+ * longest. Who runs again has to be told again, or could never be squeezed. */
+#pragma once
+
+#include "core/engine.h"
+#include "sense/cgroups.h"
+
+#define REMIND_MOST 16          /* told in one tick, the busiest first: 20 µs each, and the policies */
+
+/* Calls tell for sampled cgroups that the engine does not know, and for what it does not
+ * know above them, parents first. Returns how many were not taken: there is no room. */
+unsigned remind(const struct engine *e, const struct cgroups *c, const struct snapshot *s, cgroups_changed_t tell, void *userdata);
