@@ -34,6 +34,7 @@
 
 #define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
 #define STOP_PATIENCE (2 * USEC_PER_SEC)
+#define LOCK_PATIENCE 20                /* tenths of a second */
 #define CANARY_LOOK   (10 * USEC_PER_SEC)
 
 struct options {
@@ -198,6 +199,11 @@ static int open_act(struct guard *g)
 	layout.freezer_v2 = m.freezer[0] == '\0';
 	str_copy(layout.freezer_root, sizeof(layout.freezer_root), layout.freezer_v2 ? m.v2 : m.freezer);
 	r = act_new(&g->act, &config);
+	/* A restore by hand holds it too, but not for long: systemd would not start us again. */
+	for (int i = 0; r == ACT_E_RUNNING && i < LOCK_PATIENCE; i++) {
+		(void)usleep(100000);
+		r = act_new(&g->act, &config);
+	}
 	if (r == ACT_E_RUNNING) {
 		log_error("another guard uses %s; stop it first, or give this one another --rundir", g->o.rundir);
 		return -EALREADY;
