@@ -331,7 +331,7 @@ static void raise_ourselves(struct guard *g)
 
 static int wire_up(struct guard *g)
 {
-	char self[PATH_MAX] = "", *dir;
+	char self[PATH_MAX] = "", helpers[PATH_MAX + 16], *dir;
 	bool systemd = access("/run/systemd/system", F_OK) == 0, service = getenv("NOTIFY_SOCKET") != NULL;
 	struct driver_config config;
 	sigset_t signals;
@@ -391,7 +391,9 @@ static int wire_up(struct guard *g)
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
 		self[0] = '\0';
 	dir = dirname(self);
-	r = helpers_init(&g->helpers, &g->loop, g->o.rundir, !service, g->o.helpers ? g->o.helpers : strstr(dir, "/sbin") ? "/usr/lib/reprieve" : dir, &DRIVER_HELPERS_OPS, &g->driver);
+	/* Installed, they lie in PREFIX/lib/reprieve; built, beside us. */
+	str_format(helpers, sizeof(helpers), str_ends(dir, "/sbin") ? "%s/../lib/reprieve" : "%s", dir);
+	r = helpers_init(&g->helpers, &g->loop, g->o.rundir, !service, g->o.helpers ? g->o.helpers : helpers, &DRIVER_HELPERS_OPS, &g->driver);
 	if (r < 0)
 		log_warning("the helpers cannot be reached: %s; going on without them", strerror(-r));
 	say_lookup(helpers_lookup(&g->helpers));

@@ -38,6 +38,21 @@ def test_the_stewards_paths_exist_at_boot():
     assert [p for p in paths if p.startswith("-")] == ["-/run/reprieve"]
 
 
+def test_units_name_the_prefix(tmp_path):
+    """What a unit starts is where it was installed; policies are where the guard looks."""
+    subprocess.run(["make", "-C", L.REPO, "-s", "install", f"B={L.BUILD}", f"DESTDIR={tmp_path}", "PREFIX=/opt/relief"], check=True)
+    started = []
+    for name in os.listdir(UNITS):
+        if name.endswith(".service"):
+            for line in (tmp_path / "opt/relief/lib/systemd/system" / name).read_text().splitlines():
+                if line.startswith("Exec") and "/reprieve" in line:
+                    started.append(line.split("=", 1)[1].split()[0])
+    assert len(started) == 5
+    assert [p for p in started if not os.access(f"{tmp_path}{p}", os.X_OK)] == []
+    assert "ExecReload=/bin/kill" in (tmp_path / "opt/relief/lib/systemd/system/reprieve.service").read_text()
+    assert os.listdir(tmp_path / "usr/lib/reprieve/policies")
+
+
 # ---- packaging/deps, on a stand-in for a Debian ----
 
 PROGRAMS = {
