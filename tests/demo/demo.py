@@ -28,7 +28,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "system"))
 import labguard  # noqa: E402
 import lab  # noqa: E402
-from lab import HARM_FACTOR, Lab, Missing, deaf, die_with_parent, harmed, hear, median, read, tool  # noqa: E402
+from lab import HARM_FACTOR, GuardRunning, Lab, Missing, deaf, die_with_parent, harmed, hear, median, read, tool  # noqa: E402
 
 LOGINS, CUT = 5, 8.0             # a cell's, and seconds after which one counts as none
 QUICK = (1, 3.0)                 # the same with --quick, which shows one runaway only
@@ -270,6 +270,10 @@ def demo(show, args, result):
                     show.line(show.paint("31", f"  {e}"))
                     code = 1
                 result["rows"].append(row)
+    except GuardRunning as e:            # it would be in the way of observe mode too
+        result["missing"].append(str(e))
+        show.line(show.paint("33", f"{e}; then try again"))
+        return 1
     except (Missing, OSError) as e:
         result["missing"].append(str(e))
         show.line(show.paint("33", f"Missing: {e}"))

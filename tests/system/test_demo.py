@@ -8,12 +8,15 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 
 import pytest
 
+import lab as L
+import labtree
 from conftest import need_root
 from labtree import STATE, Layout, Missing, deaf, read
 
@@ -204,6 +207,35 @@ def test_readonly_cgroups():
         r = observed(demo, "can not be written")
         squeezing = next(c for c in r["observe"]["status"]["capabilities"] if c["what"] == "squeezing")
         assert not squeezing["have"] and "read-only" in squeezing["why"].lower(), squeezing
+
+
+def test_a_guard_is_running(tmp_path, monkeypatch):
+    """Said at once, before anything is made: it would act on the loads. A socket nobody listens at is none."""
+    monkeypatch.setattr(labtree, "RUNDIR", str(tmp_path))
+    for name in ("control.sock", "control-root.sock"):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(str(tmp_path / name))
+            labtree.no_guard()
+            s.listen(1)
+            place = L.Lab(signals=False)
+            with pytest.raises(labtree.GuardRunning, match="sudo systemctl stop reprieve"):
+                place.__enter__()
+            assert place.dir is None
+        os.unlink(tmp_path / name)
+
+
+def test_the_demo_beside_a_guard(tmp_path):
+    """A /run of its own, in which somebody listens."""
+    need_root()
+    listen = ("import os, socket, sys; s = socket.socket(socket.AF_UNIX); os.mkdir('/run/reprieve'); s.bind('/run/reprieve/control.sock'); "
+              "s.listen(9); s.set_inheritable(True); os.execvp(sys.argv[1], sys.argv[1:])")
+    script = f'mount -t tmpfs none /run && exec /usr/bin/python3 -c "{listen}" "$@"'
+    with Demo(wrap=["unshare", "--mount", "sh", "-c", script, "sh"]) as demo:
+        assert demo.wait() == 1, demo.text()
+        assert "a guard is running here: sudo systemctl stop reprieve" in demo.text()
+        assert "Observe mode" not in demo.text() and "login" not in demo.text()
+        assert demo.result()["complete"] is False
+        demo.leaves_nothing()
 
 
 def test_without_bpf():
