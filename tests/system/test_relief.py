@@ -329,6 +329,7 @@ def test_one_runaway_sql_backend(lab, loads, calm):
         runaway.stdin.flush()
         time.sleep(0.3)
         harmed = answer(3)
+        assert harmed >= 2 * idle, f"the runaway backend does no harm: an answer took {harmed:.3f} s beside it, {idle:.3f} s idle"
         if eventually(lambda: os.sched_getscheduler(pid) == os.SCHED_IDLE, 20) is not True:
             pytest.fail(f"the runaway backend is not lowered; an answer took {harmed:.3f} s beside it, {idle:.3f} s idle: {why_text(g)}")
         took = []
