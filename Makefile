@@ -101,9 +101,11 @@ check-vm:
 	$(Q)$(MAKE) --no-print-directory all $(TOOLS)
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$B/root
 	$(Q)REPRIEVE_VM_ROOT=$(abspath $B)/root tests/vm/run $(VMFLAGS)
+demo: BEGAN := $(shell cut -d. -f1 /proc/uptime)
 demo:
 	$(Q)packaging/deps demo
-	$(Q)$(MAKE) --no-print-directory -j2 all $(TOOLS) && /usr/bin/python3 tests/demo/demo.py --build $B
+	$(Q)$(MAKE) --no-print-directory -j2 all $(TOOLS)
+	$(Q)/usr/bin/python3 tests/demo/demo.py --build $B --began $(BEGAN)
 fuzz:
 	$(Q)[ "$$(id -u)" != 0 ] || packaging/deps lint
 	$(Q)$(MAKE) --no-print-directory fuzz-built

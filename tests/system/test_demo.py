@@ -209,6 +209,52 @@ def test_readonly_cgroups():
         assert not squeezing["have"] and "read-only" in squeezing["why"].lower(), squeezing
 
 
+def measured(monkeypatch, seconds):
+    """A cell of logins that take so long, and what was asked for it."""
+    monkeypatch.syspath_prepend(os.path.dirname(DEMO))
+    import demo
+    asked, took = [], iter(seconds)
+
+    class Slow:
+        @staticmethod
+        def login(cut, tick):
+            s = min(cut, next(took))
+            asked.append(("login", cut))
+            return L.Sample(s, s < cut, "", 0)
+
+        @staticmethod
+        def health(cut):
+            asked.append(("health", cut))
+            return L.Sample(0.1, True, "", 0)
+    cell, logins = demo.measure(demo.Show(5, 8.0), Slow, "a cell")
+    return asked, cell, logins
+
+
+def test_a_hopeless_cell_is_cut_short(monkeypatch, capsys):
+    asked, cell, logins = measured(monkeypatch, [9, 9, 1, 1, 1])
+    assert asked == [("login", 8.0), ("health", 3.0)] * 2
+    assert [s["seconds"] for s in cell["login"]] == [8.0] * 5 and not any(s["ok"] for s in cell["login"])
+    assert len(logins) == 5 and L.median([s.seconds for s in logins]) == 8.0
+    out = capsys.readouterr().out
+    assert "none in 8.00 s" in out and "2 tried, the rest counts as cut" in out
+    for seconds in ([9, 1, 1, 1, 1], [1, 9, 9, 1, 1]):
+        asked, cell, _ = measured(monkeypatch, seconds)
+        assert len(asked) == 10 and cell["tried"] == 5
+    assert "tried" not in capsys.readouterr().out
+
+
+def test_the_time_in_all():
+    """From `make demo` on, as the Makefile says; too long is said."""
+    with Demo("--began", "1", **nobody()) as d:
+        d.wait()
+        r = d.result()
+        assert r["seconds_in_all"] > r["seconds"] > 0
+        assert f"{r['seconds_in_all']:.0f} s in all" in d.text() and "install and build" in d.text()
+        assert ("more than the 300 s" in d.text()) == (r["seconds_in_all"] > 300)
+    out = subprocess.run(["make", "-n", "-C", L.REPO, "demo"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert re.search(r"demo\.py .*--began \d+", out), out
+
+
 def test_a_guard_is_running(tmp_path, monkeypatch):
     """Said at once, before anything is made: it would act on the loads. A socket nobody listens at is none."""
     monkeypatch.setattr(labtree, "RUNDIR", str(tmp_path))
