@@ -151,7 +151,9 @@ def test_rescue_acts_late_and_gently(lab, unleashed):
         time.sleep(1.5)
         s = g.status()
         assert {q["rung"] for q in s["squeezes"]} <= {"weight", "quota", "tasks"}, s["squeezes"]
-        quotas = [q["quota_us"] / q["period_us"] for q in s["squeezes"] if "quota_us" in q]
+        keys = {"name", "cgroup", "rung", "weight", "idle", "quota_us", "period_us", "tasks", "since", "until", "why"}
+        assert all(set(q) == keys for q in s["squeezes"]), s["squeezes"]
+        quotas = [q["quota_us"] / q["period_us"] for q in s["squeezes"] if q["quota_us"] is not None]
         if quotas:
             assert sum(quotas) >= 0.25 * os.cpu_count() * 0.98, "the squeezed together keep less than RescueShare="
         assert "(rescue)" in why_text(g)
