@@ -10,6 +10,8 @@
 
 B       ?= build
 PREFIX  ?= /usr
+# One of the three places where the guard looks, whatever PREFIX is.
+POLICIES = /usr/lib/reprieve/policies
 CC      ?= gcc
 CLANG   ?= clang
 CFLAGS  ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
@@ -41,7 +43,7 @@ LIBS    = -lbpf $(shell $(PKG) --libs $(PROCLIB) libsystemd libcurl json-c 2>/de
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all lib clean deps install demo check check-fast check-vm check-root fuzz sim bench bench-relief figures lint sanitize layers pure tests FORCE
+.PHONY: all lib clean deps install demo check check-fast check-vm check-root fuzz fuzz-built sim bench bench-relief figures lint sanitize layers pure tests FORCE
 
 all: $(BINS) layers pure
 
@@ -99,29 +101,38 @@ check-vm:
 	$(Q)$(MAKE) --no-print-directory all $(TOOLS)
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$B/root
 	$(Q)REPRIEVE_VM_ROOT=$(abspath $B)/root tests/vm/run $(VMFLAGS)
+demo: BEGAN := $(shell cut -d. -f1 /proc/uptime)
 demo:
 	$(Q)packaging/deps demo
-	$(Q)$(MAKE) --no-print-directory -j2 all $(TOOLS) && /usr/bin/python3 tests/demo/demo.py --build $B
-fuzz: $(FUZZ)
+	$(Q)$(MAKE) --no-print-directory -j2 all $(TOOLS)
+	$(Q)/usr/bin/python3 tests/demo/demo.py --build $B --began $(BEGAN)
+fuzz:
+	$(Q)[ "$$(id -u)" != 0 ] || packaging/deps lint
+	$(Q)$(MAKE) --no-print-directory fuzz-built
+fuzz-built: $(FUZZ)
 	$(Q)tests/fuzz/run $B/fuzz
 sim: $(SIM)
 	$(Q)$(SIM) --seeds $(SEEDS)
 bench: bench-relief
-bench-relief: all tests
-	$(Q)packaging/deps bench && /usr/bin/python3 tests/bench/run all
+bench-relief:
+	$(Q)packaging/deps bench
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)/usr/bin/python3 tests/bench/run all
 figures:
 	$(Q)/usr/bin/python3 tests/bench/figures
 lint:
+	$(Q)[ "$$(id -u)" != 0 ] || packaging/deps lint
 	$(Q)tests/lint $B
 sanitize:
 	$(Q)$(MAKE) --no-print-directory B=$B/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" check-fast
 
 install: all
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/reprieve/policies $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/reprieve/policies
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/reprieve $(DESTDIR)$(POLICIES) $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/reprieve/policies
 	$(Q)install $B/reprieve $(DESTDIR)$(PREFIX)/bin/ && install $B/reprieved $(DESTDIR)$(PREFIX)/sbin/
 	$(Q)install $B/reprieve-steward $B/reprieve-courier $(DESTDIR)$(PREFIX)/lib/reprieve/
-	$(Q)install -m 644 policies/*.policy $(DESTDIR)$(PREFIX)/lib/reprieve/policies/
-	$(Q)install -m 644 packaging/systemd/*.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	$(Q)install -m 644 policies/*.policy $(DESTDIR)$(POLICIES)/
+	$(Q)for u in packaging/systemd/*.service; do sed 's,^\(Exec[A-Za-z]*=\)/usr/,\1$(PREFIX)/,' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/} || exit; done
+	$(Q)chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/reprieve*.service
 	$(Q)install -D -m 644 packaging/systemd/reprieve.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/reprieve.conf
 	$(Q)[ -n "$(DESTDIR)" ] || systemd-sysusers $(PREFIX)/lib/sysusers.d/reprieve.conf 2>/dev/null || echo "no systemd-sysusers here: make a system user 'reprieve' for the courier"
 	$(Q)[ -e $(DESTDIR)/etc/reprieve/reprieve.conf ] || install -m 644 packaging/reprieve.conf $(DESTDIR)/etc/reprieve/

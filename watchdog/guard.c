@@ -34,6 +34,7 @@
 
 #define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
 #define STOP_PATIENCE (2 * USEC_PER_SEC)
+#define LOCK_PATIENCE 20                /* tenths of a second */
 #define CANARY_LOOK   (10 * USEC_PER_SEC)
 
 struct options {
@@ -198,6 +199,11 @@ static int open_act(struct guard *g)
 	layout.freezer_v2 = m.freezer[0] == '\0';
 	str_copy(layout.freezer_root, sizeof(layout.freezer_root), layout.freezer_v2 ? m.v2 : m.freezer);
 	r = act_new(&g->act, &config);
+	/* A restore by hand holds it too, but not for long: systemd would not start us again. */
+	for (int i = 0; r == ACT_E_RUNNING && i < LOCK_PATIENCE; i++) {
+		(void)usleep(100000);
+		r = act_new(&g->act, &config);
+	}
 	if (r == ACT_E_RUNNING) {
 		log_error("another guard uses %s; stop it first, or give this one another --rundir", g->o.rundir);
 		return -EALREADY;
@@ -325,7 +331,7 @@ static void raise_ourselves(struct guard *g)
 
 static int wire_up(struct guard *g)
 {
-	char self[PATH_MAX] = "", *dir;
+	char self[PATH_MAX] = "", helpers[PATH_MAX + 16], *dir;
 	bool systemd = access("/run/systemd/system", F_OK) == 0, service = getenv("NOTIFY_SOCKET") != NULL;
 	struct driver_config config;
 	sigset_t signals;
@@ -385,7 +391,9 @@ static int wire_up(struct guard *g)
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
 		self[0] = '\0';
 	dir = dirname(self);
-	r = helpers_init(&g->helpers, &g->loop, g->o.rundir, !service, g->o.helpers ? g->o.helpers : strstr(dir, "/sbin") ? "/usr/lib/reprieve" : dir, &DRIVER_HELPERS_OPS, &g->driver);
+	/* Installed, they lie in PREFIX/lib/reprieve; built, beside us. */
+	str_format(helpers, sizeof(helpers), str_ends(dir, "/sbin") ? "%s/../lib/reprieve" : "%s", dir);
+	r = helpers_init(&g->helpers, &g->loop, g->o.rundir, !service, g->o.helpers ? g->o.helpers : helpers, &DRIVER_HELPERS_OPS, &g->driver);
 	if (r < 0)
 		log_warning("the helpers cannot be reached: %s; going on without them", strerror(-r));
 	say_lookup(helpers_lookup(&g->helpers));

@@ -224,21 +224,76 @@ static int colour_parse(const char *word, enum colour *ret)
 	return -EINVAL;
 }
 
+static const struct { int code; const char *what; } exit_codes[] = {
+	{ 0, "done" },
+	{ 1, "refused or failed (status -q: an incident is open, in a pause too; policy check: nothing would ever act; replay: the actions differ)" },
+	{ EX_USAGE, "usage" }, { EX_DATAERR, "no flight record" }, { EX_NOINPUT, "no such file" }, { EX_UNAVAILABLE, "no guard to ask" },
+	{ EX_IOERR, "the output cannot be written" }, { EX_NOPERM, "not permitted" }, { EX_CONFIG, "bad configuration" },
+};
+
+static void put_str(struct json_object *o, const char *key, const char *s)
+{
+	json_object_object_add(o, key, s != NULL ? json_object_new_string(s) : NULL);
+}
+
+static struct json_object *new_answer(void)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "schema", json_object_new_int(1));
+	put_str(o, "version", VERSION);
+	return o;
+}
+
+static int print_json(struct json_object *o)
+{
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+	return 0;
+}
+
+static int help_as_json(void)
+{
+	struct json_object *answer = new_answer(), *list = json_object_new_array(), *codes = json_object_new_array();
+
+	for (const struct command *c = commands; c->name; c++) {
+		struct json_object *o = json_object_new_object();
+
+		put_str(o, "name", c->name);
+		put_str(o, "arguments", c->arguments);
+		put_str(o, "help", c->help);
+		json_object_array_add(list, o);
+	}
+	for (size_t i = 0; i < ELEMENTSOF(exit_codes); i++) {
+		struct json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "code", json_object_new_int(exit_codes[i].code));
+		put_str(o, "meaning", exit_codes[i].what);
+		json_object_array_add(codes, o);
+	}
+	json_object_object_add(answer, "commands", list);
+	json_object_object_add(answer, "exit_codes", codes);
+	return print_json(answer);
+}
+
 static int run_help(struct cli *cli, int argc, char **argv)
 {
+	if (cli->json)
+		return help_as_json();
 	printf("reprieve %s: keeps an overloaded machine reachable, and puts everything back\n\n", VERSION);
 	for (const struct command *c = commands; c->name; c++)
 		if (c->help)
 			printf("  %-8s %-28s %s\n", c->name, c->arguments, c->help);
-	puts("\nOptions: --json  --color=auto|always|never (NO_COLOR is heeded)  --rundir DIR  --root DIR\n"
-	     "Exit codes: 0 done; 1 refused or failed (status -q: an incident is open, in a pause too; policy check: nothing would\n"
-	     "ever act; replay: the actions differ); 64 usage; 65 no flight record; 66 no such file; 69 no guard to ask;\n"
-	     "74 the output cannot be written; 77 not permitted; 78 bad configuration");
+	puts("\nOptions: --json  --color=auto|always|never (NO_COLOR is heeded)  --rundir DIR  --root DIR\n\nExit codes:");
+	for (size_t i = 0; i < ELEMENTSOF(exit_codes); i++)
+		printf("  %2d  %s\n", exit_codes[i].code, exit_codes[i].what);
 	return 0;
 }
 
 static int run_version(struct cli *cli, int argc, char **argv)
 {
+	if (cli->json)
+		return print_json(new_answer());
 	puts("reprieve " VERSION);
 	return 0;
 }
@@ -368,8 +423,10 @@ static int run(int argc, char **argv)
 				break;
 			look_for_json(&cli, argc, argv);
 			return complain(cli.json, EX_USAGE, "--color is auto, always or never", NULL);
-		case 'h': return run_help(&cli, 0, NULL);
-		case 'V': return run_version(&cli, 0, NULL);
+		case 'h':
+		case 'V':
+			look_for_json(&cli, argc, argv);
+			return c == 'h' ? run_help(&cli, 0, NULL) : run_version(&cli, 0, NULL);
 		default: return bad_option(&cli, c, argc, argv);
 		}
 	}

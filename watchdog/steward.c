@@ -48,6 +48,7 @@
 #define RECONNECT     (1 * USEC_PER_SEC)
 #define GUARD_GRACE   USEC_PER_MIN     /* killed on a machine without CPU, it needs a while to be back */
 #define CLAIM_GRACE   (10 * USEC_PER_SEC)
+#define TRY_AGAIN     USEC_PER_MIN             /* what could not be put back */
 #define PUT_BACK_TRIES 5
 #define LOCK_PATIENCE 150                       /* × 100 ms for the one before us to end */
 
@@ -69,7 +70,7 @@ struct order {
 static struct {
 	struct loop loop;
 	struct loop_source peer;
-	struct loop_timer connect, grace, adopted, orders_timer, watchdog;
+	struct loop_timer connect, grace, adopted, again, orders_timer, watchdog;
 	int rundir_fd, root_fd;
 	char socket[256];
 	bool inherited;
@@ -250,6 +251,23 @@ static const char *why_lifeline(int error)
 	}
 }
 
+static int put_back_again(struct loop *l, struct loop_timer *t, void *data);
+
+/* Says what an undo left undone, and has it tried again. */
+static void left_undone(int r)
+{
+	if (r >= 0 || r == -ENOENT || r == -EOPNOTSUPP || lifeline_count(g.lifeline) == 0)
+		return;
+	log_warning("a lifeline weight, or the file it left, could not be put back: %s; tried again in a minute", why_lifeline(r));
+	loop_set_timer(&g.loop, &g.again, loop_now(&g.loop) + TRY_AGAIN, put_back_again, NULL);
+}
+
+static int put_back_again(struct loop *l, struct loop_timer *t, void *data)
+{
+	left_undone(lifeline_undo_unclaimed(g.lifeline));
+	return 0;
+}
+
 static void carry_out(const struct order *o)
 {
 	int32_t before = LIFELINE_UNSET, after = LIFELINE_UNSET;
@@ -263,6 +281,8 @@ static void carry_out(const struct order *o)
 	else
 		r = lifeline_undo(g.lifeline, unit, &after);
 	if (r < 0) {
+		if (o->lifeline.weight <= 0)
+			left_undone(r);
 		reply_error(PROTOCOL_LIFELINE, o->id, r, why_lifeline(r));
 		return;
 	}
@@ -319,7 +339,7 @@ static int guard_stays_away(struct loop *l, struct loop_timer *t, void *data)
 {
 	if (lifeline_count(g.lifeline) > 0) {
 		log_notice("the guard is gone: putting the lifeline weights of %u units back", lifeline_count(g.lifeline));
-		(void)lifeline_undo_all(g.lifeline);
+		left_undone(lifeline_undo_all(g.lifeline));
 	}
 	return 0;
 }
@@ -327,7 +347,7 @@ static int guard_stays_away(struct loop *l, struct loop_timer *t, void *data)
 static int look_for_unclaimed(struct loop *l, struct loop_timer *t, void *data)
 {
 	if (g.peer.fd >= 0)
-		(void)lifeline_undo_unclaimed(g.lifeline);
+		left_undone(lifeline_undo_unclaimed(g.lifeline));
 	else
 		(void)guard_stays_away(l, t, data);
 	return 0;
@@ -518,11 +538,11 @@ int main(int argc, char **argv)
 		log_error("another steward uses %s: %s", rundir, strerror(-lock_fd));
 		return 1;
 	}
-	r = lifeline_new(g.rundir_fd, NULL, &g.lifeline);
+	r = lifeline_new(g.rundir_fd, NULL, NULL, &g.lifeline);
 	if (r == -EBADMSG) {
 		log_error("%s/" LIFELINE_FILE " is damaged, set aside as " LIFELINE_FILE ".bad; weights it held end with a reboot", rundir);
 		(void)renameat(g.rundir_fd, LIFELINE_FILE, g.rundir_fd, LIFELINE_FILE ".bad");
-		r = lifeline_new(g.rundir_fd, NULL, &g.lifeline);
+		r = lifeline_new(g.rundir_fd, NULL, NULL, &g.lifeline);
 	}
 	if (r == 0)
 		r = names_new(&g.names);

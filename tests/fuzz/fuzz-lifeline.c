@@ -48,7 +48,7 @@ static void whole(const char *text, size_t n)
 	if (fd < 0 || write(fd, text, n) != (ssize_t)n)
 		abort();
 	(void)close(fd);
-	if (lifeline_new(dir_fd, "unix:path=/nowhere", &l) < 0)
+	if (lifeline_new(dir_fd, "unix:path=/nowhere", NULL, &l) < 0)
 		return;
 	assert(lifeline_count(l) <= LIFELINE_UNITS_MAX);
 	lifeline_free(l);

@@ -22,6 +22,13 @@ def pytest_addoption(parser):
     parser.addoption("--settle", type=float, default=15, help="seconds a test waits for a calm machine before it begins")
 
 
+def pytest_sessionstart(session):
+    try:
+        L.no_guard()
+    except L.GuardRunning as e:
+        pytest.exit(str(e), returncode=1)
+
+
 def need_root():
     if os.geteuid() != 0:
         pytest.skip("needs: root")

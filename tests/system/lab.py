@@ -27,7 +27,7 @@ from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from labguard import Guard  # noqa: E402
-from labtree import Layout, Missing, Tree, alone, deaf, die_with_parent, hear, read, sweep, write  # noqa: E402,F401
+from labtree import GuardRunning, Layout, Missing, Tree, alone, deaf, die_with_parent, hear, no_guard, read, sweep, write  # noqa: E402,F401
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("REPRIEVE_BUILD", os.path.join(REPO, "build"))
@@ -309,6 +309,7 @@ class Lab:
         self.repo, self.guards = REPO, 0
 
     def __enter__(self):
+        no_guard()
         try:
             if self._signals:
                 for s in (signal.SIGTERM, signal.SIGHUP):

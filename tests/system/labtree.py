@@ -23,11 +23,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 PREFIX = "reprieve-lab-"
+RUNDIR = "/run/reprieve"               # of the machine's own guard
 STATE = "/run/reprieve-lab"            # one directory per living Tree, named by its pid
 LOCK = "/run/reprieve-lab.lock"
 LOCK_WAIT = 900
@@ -39,6 +41,24 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class Missing(Exception):
     """What this machine does not have; the text says what and the remedy."""
+
+
+class GuardRunning(Exception):
+    """The machine's own guard lives: it would act on our loads, and its squeezes spoil every figure."""
+
+
+def no_guard():
+    """Raises where a guard of this machine answers, before anything is made."""
+    for name in ("control.sock", "control-root.sock"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.setblocking(False)
+            try:
+                s.connect(os.path.join(RUNDIR, name))
+            except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+                continue
+            except OSError:             # busy, or not ours to ask: somebody listens
+                pass
+            raise GuardRunning("a guard is running here: sudo systemctl stop reprieve")
 
 
 def write(path, text):

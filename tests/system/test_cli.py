@@ -86,6 +86,16 @@ def test_help_names_every_command_and_exit_code(cli):
     assert cli("version").stdout == cli("--version").stdout
 
 
+def test_help_and_version_as_json(cli):
+    version = cli("--version").stdout.split()[1]
+    for args in (("version", "--json"), ("--json", "version"), ("--version", "--json")):
+        assert of_json(cli(*args)) == {"schema": 1, "version": version}, args
+    answer = of_json(cli("help", "--json"))
+    assert answer == of_json(cli("--help", "--json"))
+    assert {"status", "policy", "version"} <= {c["name"] for c in answer["commands"]}
+    assert [c["code"] for c in answer["exit_codes"]] == [0, 1, 64, 65, 66, 69, 74, 77, 78]
+
+
 @pytest.mark.parametrize("args, code, said", [
     ((), 64, ""),
     (("statsu",), 64, 'did you mean "status"'),
@@ -264,7 +274,11 @@ def test_policy_check_accepts_what_is_shipped(cli, tmp_path):
     r = cli("policy", "check", "--root", str(tmp_path))
     assert r.returncode == 0 and "protect login as login" in r.stdout and r.stdout.endswith("accepted\n"), r
     answer = of_json(cli("policy", "check", "--json", "--root", str(tmp_path)))
-    assert answer["accepted"] is True and answer["files"] >= 3 and answer["policies"] > 5 and answer["mode"] == "rescue"
+    assert answer["accepted"] is True and answer["files"] >= 3 and answer["mode"] == "rescue" and answer["why"] is None
+    login = next(p for p in answer["policies"] if p["name"] == "login")
+    assert login["kind"] == "protect" and login["file"] == "10-lifeline.policy" and login["line"] > 1
+    assert set(login) == {"name", "kind", "file", "line", "matches", "cgroups", "cgroups_more"}
+    assert f"protect login as login: never throttled, frozen or killed; {login['matches']} cgroups match now" in r.stdout
     cat = cli("policy", "cat", "--root", str(tmp_path))
     assert cat.returncode == 0 and "10-lifeline.policy" in cat.stdout and "[Protect login]" in cat.stdout
 
@@ -312,12 +326,12 @@ def test_what_others_could_change_is_refused(cli, root, tmp_path):
     (vendor / "10-ours.policy").write_text("[Protect x]\nCgroups=/x\n")
     mask = tmp_path / "etc/reprieve/policies/10-ours.policy"
     mask.write_text("")
-    assert of_json(cli("policy", "check", "--json", *args))["policies"] == 1
+    assert len(of_json(cli("policy", "check", "--json", *args))["policies"]) == 1
     os.chown(mask, 65534, 65534)
     r = cli("policy", "check", *args)
     assert r.returncode == 78 and "10-ours.policy" in r.stderr and "belongs to user 65534" in r.stderr, r
     mask.unlink()
-    assert of_json(cli("policy", "check", "--json", *args))["policies"] == 2
+    assert len(of_json(cli("policy", "check", "--json", *args))["policies"]) == 2
     for d in ("etc/reprieve", "etc/reprieve/policies", "usr/lib/reprieve", "usr/lib/reprieve/policies"):
         os.chmod(tmp_path / d, 0o777)
         r = cli("policy", "check", *args)
@@ -333,6 +347,9 @@ def test_what_others_could_change_is_refused(cli, root, tmp_path):
 def test_policies_that_would_never_act(cli, root):
     r = cli("policy", "check", *root("[Protect x]\nCgroups=/x\n", conf="[Relief]\nMode=enforce\n"))
     assert r.returncode == 1 and "nothing would ever be squeezed" in r.stdout, r
+    r = cli("policy", "check", "--json", *root("[Protect x]\nCgroups=/x\n", conf="[Relief]\nMode=enforce\n"))
+    answer = of_json(r)
+    assert r.returncode == 1 and "nothing would ever be squeezed" in answer["why"] and "[Throttle]" in answer["remedy"], r
 
 
 def test_no_policies_at_all(cli, root, tmp_path):
@@ -340,7 +357,7 @@ def test_no_policies_at_all(cli, root, tmp_path):
         r = cli("policy", "check", *args)
         assert r.returncode == 1 and "no section" in r.stdout and not r.stdout.endswith("accepted\n"), r
         r = cli("policy", "check", "--json", *args)
-        assert r.returncode == 1 and of_json(r)["policies"] == 0, r
+        assert r.returncode == 1 and of_json(r)["policies"] == [] and of_json(r)["why"] and of_json(r)["remedy"], r
 
 
 def test_output_that_cannot_be_written(cli, imposter):
@@ -376,7 +393,7 @@ STATUS = {
     "schema": int, "version": str, "time": str, "started": str, "state": str, "mode": str, "cause": (str, type(None)), "incident": int,
     "incident_since": (str, type(None)), "paused_until": (str, type(None)), "pause_reason": (str, type(None)), "pressure": dict,
     "groups": dict, "victims": list, "suspects": list, "squeezes": list, "lifeline": list, "policies": int,
-    "config_error": (str, type(None)), "capabilities": list,
+    "config_error": (str, type(None)), "capabilities": list, "lifeline_more": int, "squeezes_more": int,
 }
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 

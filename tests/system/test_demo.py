@@ -8,12 +8,15 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 
 import pytest
 
+import lab as L
+import labtree
 from conftest import need_root
 from labtree import STATE, Layout, Missing, deaf, read
 
@@ -204,6 +207,81 @@ def test_readonly_cgroups():
         r = observed(demo, "can not be written")
         squeezing = next(c for c in r["observe"]["status"]["capabilities"] if c["what"] == "squeezing")
         assert not squeezing["have"] and "read-only" in squeezing["why"].lower(), squeezing
+
+
+def measured(monkeypatch, seconds):
+    """A cell of logins that take so long, and what was asked for it."""
+    monkeypatch.syspath_prepend(os.path.dirname(DEMO))
+    import demo
+    asked, took = [], iter(seconds)
+
+    class Slow:
+        @staticmethod
+        def login(cut, tick):
+            s = min(cut, next(took))
+            asked.append(("login", cut))
+            return L.Sample(s, s < cut, "", 0)
+
+        @staticmethod
+        def health(cut):
+            asked.append(("health", cut))
+            return L.Sample(0.1, True, "", 0)
+    cell, logins = demo.measure(demo.Show(5, 8.0), Slow, "a cell")
+    return asked, cell, logins
+
+
+def test_a_hopeless_cell_is_cut_short(monkeypatch, capsys):
+    asked, cell, logins = measured(monkeypatch, [9, 9, 1, 1, 1])
+    assert asked == [("login", 8.0), ("health", 3.0)] * 2
+    assert [s["seconds"] for s in cell["login"]] == [8.0] * 5 and not any(s["ok"] for s in cell["login"])
+    assert len(logins) == 5 and L.median([s.seconds for s in logins]) == 8.0
+    out = capsys.readouterr().out
+    assert "none in 8.00 s" in out and "2 tried, the rest counts as cut" in out
+    for seconds in ([9, 1, 1, 1, 1], [1, 9, 9, 1, 1]):
+        asked, cell, _ = measured(monkeypatch, seconds)
+        assert len(asked) == 10 and cell["tried"] == 5
+    assert "tried" not in capsys.readouterr().out
+
+
+def test_the_time_in_all():
+    """From `make demo` on, as the Makefile says; too long is said."""
+    with Demo("--began", "1", **nobody()) as d:
+        d.wait()
+        r = d.result()
+        assert r["seconds_in_all"] > r["seconds"] > 0
+        assert f"{r['seconds_in_all']:.0f} s in all" in d.text() and "install and build" in d.text()
+        assert ("more than the 300 s" in d.text()) == (r["seconds_in_all"] > 300)
+    out = subprocess.run(["make", "-n", "-C", L.REPO, "demo"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert re.search(r"demo\.py .*--began \d+", out), out
+
+
+def test_a_guard_is_running(tmp_path, monkeypatch):
+    """Said at once, before anything is made: it would act on the loads. A socket nobody listens at is none."""
+    monkeypatch.setattr(labtree, "RUNDIR", str(tmp_path))
+    for name in ("control.sock", "control-root.sock"):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(str(tmp_path / name))
+            labtree.no_guard()
+            s.listen(1)
+            place = L.Lab(signals=False)
+            with pytest.raises(labtree.GuardRunning, match="sudo systemctl stop reprieve"):
+                place.__enter__()
+            assert place.dir is None
+        os.unlink(tmp_path / name)
+
+
+def test_the_demo_beside_a_guard(tmp_path):
+    """A /run of its own, in which somebody listens."""
+    need_root()
+    listen = ("import os, socket, sys; s = socket.socket(socket.AF_UNIX); os.mkdir('/run/reprieve'); s.bind('/run/reprieve/control.sock'); "
+              "s.listen(9); s.set_inheritable(True); os.execvp(sys.argv[1], sys.argv[1:])")
+    script = f'mount -t tmpfs none /run && exec /usr/bin/python3 -c "{listen}" "$@"'
+    with Demo(wrap=["unshare", "--mount", "sh", "-c", script, "sh"]) as demo:
+        assert demo.wait() == 1, demo.text()
+        assert "a guard is running here: sudo systemctl stop reprieve" in demo.text()
+        assert "Observe mode" not in demo.text() and "login" not in demo.text()
+        assert demo.result()["complete"] is False
+        demo.leaves_nothing()
 
 
 def test_without_bpf():

@@ -151,7 +151,9 @@ def test_rescue_acts_late_and_gently(lab, unleashed):
         time.sleep(1.5)
         s = g.status()
         assert {q["rung"] for q in s["squeezes"]} <= {"weight", "quota", "tasks"}, s["squeezes"]
-        quotas = [q["quota_us"] / q["period_us"] for q in s["squeezes"] if "quota_us" in q]
+        keys = {"name", "cgroup", "rung", "weight", "idle", "quota_us", "period_us", "tasks", "since", "until", "why"}
+        assert all(set(q) == keys for q in s["squeezes"]), s["squeezes"]
+        quotas = [q["quota_us"] / q["period_us"] for q in s["squeezes"] if q["quota_us"] is not None]
         if quotas:
             assert sum(quotas) >= 0.25 * os.cpu_count() * 0.98, "the squeezed together keep less than RescueShare="
         assert "(rescue)" in why_text(g)
@@ -329,6 +331,7 @@ def test_one_runaway_sql_backend(lab, loads, calm):
         runaway.stdin.flush()
         time.sleep(0.3)
         harmed = answer(3)
+        assert harmed >= 2 * idle, f"the runaway backend does no harm: an answer took {harmed:.3f} s beside it, {idle:.3f} s idle"
         if eventually(lambda: os.sched_getscheduler(pid) == os.SCHED_IDLE, 20) is not True:
             pytest.fail(f"the runaway backend is not lowered; an answer took {harmed:.3f} s beside it, {idle:.3f} s idle: {why_text(g)}")
         took = []

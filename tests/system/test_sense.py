@@ -297,10 +297,13 @@ def test_the_canary_feels_its_neighbours_and_leaves_nothing(tree):
         out = subprocess.run([SENSE, "canary", where, kind, "2"], stdout=subprocess.PIPE, text=True, timeout=30, check=True).stdout
         return sorted(json.loads(s)["wall"] / 5000 for s in out.splitlines())
 
-    idle = turns()
+    for _ in range(5):                      # beside somebody else's load nothing can be told
+        idle = turns()
+        if idle[len(idle) // 2] < 3:
+            break
     ps = [hogs(tree, tree.group(f"n{i}"), 2) for i in range(8)]
     busy = turns()
     stop(*ps)
     assert len(idle) >= 3 and len(busy) >= 1
-    assert busy[len(busy) // 2] > 1.5 * idle[len(idle) // 2] or idle[len(idle) // 2] > 3
+    assert busy[len(busy) // 2] >= 2 * idle[len(idle) // 2], (idle, busy)
     assert not os.path.exists(where)

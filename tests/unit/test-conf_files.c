@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "conf/conf_files.h"
 #include "unit/conf-tree.h"
+#include "unit/needs.h"
 
 static const char *const DIRS[] = { "/etc/p", "/run/p", "/usr/lib/p", NULL };
 static struct conf_files list;
@@ -200,7 +201,7 @@ static void what_others_may_write_is_refused(void **state)
 static void only_root_can_mask(void **state)
 {
 	if (geteuid() != 0)
-		skip();
+		needs("root");
 	tree_write("/usr/lib/p/10-a.policy", "x");
 	tree_write("/etc/p/10-a.policy", "");
 	assert_string_equal(found(true), "");
@@ -246,7 +247,7 @@ static void directories_of_others_are_refused(void **state)
 	(void)tree_path("/etc/p/");
 	assert_int_equal(conf_files_trust(tree, DIRS, &errors), 0);
 	if (geteuid() != 0)
-		skip();
+		needs("root");
 	assert_int_equal(chmod(tree_path("/etc/p"), 0775), 0);
 	assert_int_equal(conf_files_trust(tree, DIRS, &errors), -EINVAL);
 	assert_string_equal(errors.e[0].file, "/etc/p");

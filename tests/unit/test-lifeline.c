@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <systemd/sd-bus.h>
@@ -150,7 +151,7 @@ static void set_and_undo(void **state)
 	int32_t before = 0, after = 0;
 	char text[256];
 
-	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
 	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), 0);
 	assert_int_equal(before, LIFELINE_UNSET);
 	assert_int_equal(after, 800);
@@ -183,11 +184,11 @@ static void adopted(void **state)
 	int32_t before, after;
 	int sets;
 
-	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
 	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), 0);
 	assert_int_equal(lifeline_set(l, "dbus.service", 700, &before, &after), 0);
 	l = lifeline_free(l);
-	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
 	sets = g->sets;
 	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), 0);
 	assert_int_equal(before, LIFELINE_UNSET);
@@ -206,7 +207,7 @@ static void somebody_elses(void **state)
 	struct lifeline *l = NULL;
 	int32_t before, after;
 
-	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
 	assert_int_equal(lifeline_set(l, "ssh.service", 200, &before, &after), 0);
 	assert_int_equal(lifeline_set(l, "dbus.service", 200, &before, &after), 0);
 	g->weight[0] = 700;
@@ -226,7 +227,7 @@ static void somebody_elses(void **state)
 	assert_int_equal(before, 700);
 	assert_int_equal(g->weight[1], 300);
 	l = lifeline_free(l);
-	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
 	assert_int_equal(lifeline_undo_all(l), 0);
 	assert_int_equal(g->weight[1], 700);
 
@@ -260,15 +261,46 @@ static void after_a_kill(void **state)
 	struct lifeline *l = NULL;
 	int32_t before, after;
 
-	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
 	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), 0);
 	assert_int_equal(lifeline_set(l, "dbus.service", 700, &before, &after), 0);
 	l = lifeline_free(l);                   /* puts nothing back */
 	assert_int_equal(g->weight[0], 800);
-	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
 	assert_int_equal(lifeline_count(l), 2);
 	assert_int_equal(lifeline_undo_all(l), 0);
 	assert_true(g->weight[0] == UINT64_MAX && g->weight[1] == 250);
+	l = lifeline_free(l);
+}
+
+/* The file that a runtime property leaves behind: goes with the weight; where it cannot go, it is kept in mind. */
+static void leftovers(void **state)
+{
+	struct lifeline *l = NULL;
+	int32_t before, after;
+	char dir[128], file[160];
+
+	snprintf(dir, sizeof(dir), "%s/ssh.service.d", g_dir);
+	snprintf(file, sizeof(file), "%s/50-CPUWeight.conf", dir);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
+	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), 0);
+	/* A directory stands for what unlink() refuses, for root too. */
+	assert_int_equal(mkdir(dir, 0755), 0);
+	assert_int_equal(mkdir(file, 0755), 0);
+	assert_int_not_equal(lifeline_undo(l, "ssh.service", &after), 0);
+	assert_true(g->weight[0] == UINT64_MAX);
+	assert_int_equal(lifeline_count(l), 1);
+	assert_true(root_exists(g_rundir, LIFELINE_FILE));
+	assert_true(lifeline_undo_unclaimed(l) < 0);
+	l = lifeline_free(l);
+
+	/* Another process, and the file is one. */
+	assert_int_equal(rmdir(file), 0);
+	assert_int_equal(root_replace_file(AT_FDCWD, file, "CPUWeight=\n", 11, 0644), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
+	assert_int_equal(lifeline_undo_unclaimed(l), 0);
+	assert_false(root_exists(AT_FDCWD, dir));
+	assert_int_equal(lifeline_count(l), 0);
 	l = lifeline_free(l);
 }
 
@@ -278,7 +310,7 @@ static void refusals(void **state)
 	struct lifeline *l = NULL;
 	int32_t before, after;
 
-	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(lifeline_set(l, bad[i], 800, &before, &after), -EINVAL);
 	assert_int_equal(lifeline_set(l, "ssh.service", 0, &before, &after), -EINVAL);
@@ -295,7 +327,7 @@ static void slow_systemd(void **state)
 	int32_t before, after;
 	usec_t t0 = loop_clock();
 
-	assert_int_equal(lifeline_new(g_rundir, g_address, &l), 0);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), 0);
 	g->slow = 1;
 	assert_int_equal(lifeline_set(l, "ssh.service", 800, &before, &after), -ETIMEDOUT);
 	assert_true(loop_clock() - t0 < LIFELINE_TIMEOUT + USEC_PER_SEC);
@@ -321,13 +353,13 @@ static void records(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		assert_int_equal(lifeline_parse_line(cases[i].line, unit, sizeof(unit), &record), cases[i].r);
 	assert_int_equal(root_replace_file(g_rundir, LIFELINE_FILE, "garbage\n", 8, 0600), 0);
-	assert_int_equal(lifeline_new(g_rundir, g_address, &l), -EBADMSG);
+	assert_int_equal(lifeline_new(g_rundir, g_address, g_dir, &l), -EBADMSG);
 }
 
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(set_and_undo), T(after_a_kill), T(adopted), T(somebody_elses), cmocka_unit_test(dropins), T(refusals), T(slow_systemd), T(records) };
+	const struct CMUnitTest tests[] = { T(set_and_undo), T(after_a_kill), T(adopted), T(somebody_elses), cmocka_unit_test(dropins), T(leftovers), T(refusals), T(slow_systemd), T(records) };
 	char path[64];
 	int r;
 

@@ -19,6 +19,7 @@
 
 #include "base/macro.h"
 #include "steward/listen.h"
+#include "unit/needs.h"
 
 #define HEAD "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 #define TAIL " 00000000:00000000 00:00000000 00000000     0        0 "
@@ -165,7 +166,7 @@ static void many_descriptors(void **state)
 
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	if (limit.rlim_max < LISTEN_FDS_EACH * 2)
-		skip();
+		needs("open-files");
 	limit.rlim_cur = LISTEN_FDS_EACH * 2;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	while (last < LISTEN_FDS_EACH + 8)
@@ -220,7 +221,7 @@ static void namespaces(void **state)
 	pid_t server = elsewhere(port), deaf[LISTEN_ASKED_MAX];
 
 	if (server < 0)
-		skip();
+		needs("netns");
 	for (int i = 0; i < LISTEN_ASKED_MAX; i++)
 		assert_true((deaf[i] = elsewhere(0)) > 0);
 	tasks[0].pid = tasks[1].pid = deaf[0];          /* one, asked once */

@@ -22,6 +22,7 @@
 #include "sys/root.h"
 #include "sys/rt.h"
 #include "sys/sandbox.h"
+#include "unit/needs.h"
 
 /* Runs fn in a child process, as it changes what cannot be changed back. */
 static int in_child(int (*fn)(void))
@@ -157,8 +158,10 @@ static int budgeted(void)
 
 static void raise_with_budget(void **state)
 {
-	if (geteuid() != 0 || !rt_groups())
-		skip();
+	if (geteuid() != 0)
+		needs("root");
+	if (!rt_groups())
+		needs("rt-group-sched");
 	assert_int_equal(in_child(budgeted), 0);
 }
 
@@ -218,10 +221,10 @@ static void own_group(void **state)
 	owngroup_remove(&g);
 	assert_int_equal(owngroup_enter(&g), -ENOENT);
 	if (geteuid() != 0)
-		skip();
+		needs("root");
 	r = owngroup_make(&g, "reprieve-test-own", 500);
 	if (r == -EOPNOTSUPP || r == -EROFS || r == -ENOENT)
-		skip();
+		needs("cgroup-cpu");
 	assert_int_equal(r, 0);
 	if (root_exists(g.dirfd, "cpu.shares")) {
 		assert_true(root_read_file(g.dirfd, "cpu.shares", buf, sizeof(buf)) > 0);
@@ -275,7 +278,7 @@ static int dropped(void)
 static void sandbox(void **state)
 {
 	if (geteuid() != 0)
-		skip();
+		needs("root");
 	assert_int_equal(in_child(dropped), 0);
 }
 

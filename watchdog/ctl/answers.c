@@ -79,8 +79,7 @@ static void group_keys(struct json *j, const struct engine *e, uint64_t id)
 	const struct group_info *g = id == GROUP_CANARY || id == GROUP_NONE ? NULL : engine_group(e, id);
 
 	json_kstring(j, "name", id == GROUP_CANARY ? "canary" : g ? g->name : id == GROUP_OTHER ? "others" : "(gone)");
-	if (g != NULL)
-		json_kstring(j, "cgroup", g->path);
+	json_kstring(j, "cgroup", g != NULL ? g->path : NULL);
 }
 
 static const char *state_of(const struct engine_view *v)
@@ -94,8 +93,16 @@ static bool has_room(const struct json *j)
 	return j->used < j->size - j->size / 4;
 }
 
+/* Every key is always there; null where the squeeze has no such part. */
+static void key_int_if(struct json *j, const char *key, bool have, int64_t v)
+{
+	json_key(j, key);
+	have ? json_int(j, v) : json_null(j);
+}
+
 static void write_squeezes(struct json *j, const struct engine *e, const struct engine_view *v, const struct facts *f)
 {
+	const uint32_t quota = 1u << VERB_QUOTA | 1u << VERB_JAIL;
 	uint32_t i;
 
 	json_key(j, "squeezes");
@@ -106,16 +113,11 @@ static void write_squeezes(struct json *j, const struct engine *e, const struct 
 		json_begin_object(j);
 		group_keys(j, e, s->group);
 		json_kstring(j, "rung", rung_to_string(s->rung));
-		if (s->knobs & 1u << VERB_WEIGHT)
-			json_kint(j, "weight", s->weight);
-		if (s->knobs & 1u << VERB_IDLE)
-			json_kbool(j, "idle", true);
-		if (s->knobs & (1u << VERB_QUOTA | 1u << VERB_JAIL)) {
-			json_kint(j, "quota_us", s->quota_us);
-			json_kint(j, "period_us", s->period_us);
-		}
-		if (s->n_tasks)
-			json_kuint(j, "tasks", s->n_tasks);
+		key_int_if(j, "weight", s->knobs & 1u << VERB_WEIGHT, s->weight);
+		json_kbool(j, "idle", s->knobs & 1u << VERB_IDLE);
+		key_int_if(j, "quota_us", s->knobs & quota, s->quota_us);
+		key_int_if(j, "period_us", s->knobs & quota, s->period_us);
+		key_int_if(j, "tasks", s->n_tasks > 0, s->n_tasks);
 		key_time(j, "since", s->since, f);
 		key_time(j, "until", s->until, f);
 		json_kstring(j, "why", why_to_string(s->reason.why));
@@ -123,6 +125,25 @@ static void write_squeezes(struct json *j, const struct engine *e, const struct 
 	}
 	json_end_array(j);
 	json_kuint(j, "squeezes_more", v->n_squeezes - i);
+}
+
+static void write_lifeline(struct json *j, const struct facts *f)
+{
+	uint32_t i;
+
+	json_key(j, "lifeline");
+	json_begin_array(j);
+	for (i = 0; i < f->n_lifeline && has_room(j); i++) {
+		json_begin_object(j);
+		json_kstring(j, "unit", f->lifeline[i].unit);
+		key_int_if(j, "before", f->lifeline[i].before >= 0, f->lifeline[i].before);
+		json_kint(j, "after", f->lifeline[i].after);
+		json_kstring(j, "by", f->lifeline[i].by_systemd ? "systemd" : "cgroupfs");
+		json_kbool(j, "failed", f->lifeline[i].failed);
+		json_end_object(j);
+	}
+	json_end_array(j);
+	json_kuint(j, "lifeline_more", f->n_lifeline - i);
 }
 
 void answer_status(struct json *j, const struct engine *e, const struct facts *f)
@@ -178,19 +199,7 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 	}
 	json_end_array(j);
 	write_squeezes(j, e, &v, f);
-	json_key(j, "lifeline");
-	json_begin_array(j);
-	for (uint32_t i = 0; i < f->n_lifeline && has_room(j); i++) {
-		json_begin_object(j);
-		json_kstring(j, "unit", f->lifeline[i].unit);
-		json_key(j, "before");
-		f->lifeline[i].before < 0 ? json_null(j) : json_int(j, f->lifeline[i].before);
-		json_kint(j, "after", f->lifeline[i].after);
-		json_kstring(j, "by", f->lifeline[i].by_systemd ? "systemd" : "cgroupfs");
-		json_kbool(j, "failed", f->lifeline[i].failed);
-		json_end_object(j);
-	}
-	json_end_array(j);
+	write_lifeline(j, f);
 	json_kuint(j, "policies", f->n_policies);
 	json_kstring(j, "config_error", f->config_error[0] ? f->config_error : NULL);
 	json_key(j, "capabilities");

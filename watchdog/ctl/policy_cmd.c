@@ -23,6 +23,7 @@
 #include "sys/loop.h"
 
 #define NAMES_SHOWN 3
+#define NAMES_JSON  64
 #define OUTPUT_MAX  (256 * 1024)
 #define TOO_LONG    "the answer does not fit into 256 KiB"
 
@@ -82,7 +83,7 @@ int policy_refuse(struct conf *c, const char *consequence, bool json)
 }
 
 /* How many cgroups of this machine a policy names now, and the first few of them. */
-static unsigned match_now(struct cgroups *tree, const struct policy_set *set, const struct policy *p, const char *names[NAMES_SHOWN])
+static unsigned match_now(struct cgroups *tree, const struct policy_set *set, const struct policy *p, const char **names, unsigned most)
 {
 	unsigned n = 0;
 
@@ -90,7 +91,7 @@ static unsigned match_now(struct cgroups *tree, const struct policy_set *set, co
 		const struct group_info *g = cgroups_at(tree, i);
 
 		if (g != NULL && !(g->flags & GROUP_IS_ROOT) && policy_matches(set, p, g, loop_clock())) {
-			if (n < NAMES_SHOWN)
+			if (n < most)
 				names[n] = g->name;
 			n++;
 		}
@@ -102,7 +103,7 @@ static void describe(const struct policy_set *set, const struct policy *p, struc
 {
 	const char *names[NAMES_SHOWN] = { 0 };
 	char a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX], c[UNITS_TEXT_MAX], d[UNITS_TEXT_MAX], name[NAME_TEXT_MAX * 4];
-	unsigned n = match_now(tree, set, p, names);
+	unsigned n = match_now(tree, set, p, names, NAMES_SHOWN);
 
 	str_escape(name, sizeof(name), p->name);
 	switch (p->kind) {
@@ -128,6 +129,56 @@ static void describe(const struct policy_set *set, const struct policy *p, struc
 	printf("%s\n", n > NAMES_SHOWN ? ", ..." : "");
 }
 
+static void describe_json(struct json *j, const struct policy_set *set, const struct policy *p, struct cgroups *tree)
+{
+	static const char *const kinds[] = { [POLICY_PROTECT] = "protect", [POLICY_THROTTLE] = "throttle", [POLICY_ENDPOINT] = "endpoint" };
+	const char *names[NAMES_JSON], *colon = strrchr(p->source, ':');
+	unsigned n = match_now(tree, set, p, names, NAMES_JSON);
+
+	json_begin_object(j);
+	json_kstring(j, "name", p->name);
+	json_kstring(j, "kind", kinds[p->kind]);
+	json_key(j, "file");
+	json_string_n(j, p->source, colon != NULL ? (size_t)(colon - p->source) : strlen(p->source));
+	json_kint(j, "line", colon != NULL ? atoi(colon + 1) : 0);
+	json_kuint(j, "matches", n);
+	json_key(j, "cgroups");
+	json_begin_array(j);
+	for (unsigned i = 0; i < n && i < NAMES_JSON; i++)
+		json_string(j, names[i]);
+	json_end_array(j);
+	json_kuint(j, "cgroups_more", n > NAMES_JSON ? n - NAMES_JSON : 0);
+	json_end_object(j);
+}
+
+static int check_as_json(const struct conf *conf, const struct policy_set *set, struct cgroups *tree, const char *why, const char *remedy)
+{
+	_cleanup_(cleanup_free) char *text = malloc(OUTPUT_MAX);
+	const char *out;
+	struct json j;
+
+	if (text == NULL)
+		return no_memory(true);
+	json_init(&j, text, OUTPUT_MAX);
+	json_begin_object(&j);
+	json_kint(&j, "schema", 1);
+	json_kbool(&j, "accepted", true);
+	json_kuint(&j, "files", conf_n_files(conf));
+	json_kstring(&j, "mode", mode_to_string(set->settings.mode));
+	json_kstring(&j, "why", why);
+	json_kstring(&j, "remedy", remedy);
+	json_key(&j, "policies");
+	json_begin_array(&j);
+	for (unsigned i = 0; i < set->n_policies; i++)
+		describe_json(&j, set, &set->policies[i], tree);
+	json_end_array(&j);
+	json_end_object(&j);
+	if (json_finish(&j, &out) < 0)
+		return complain(true, EXIT_FAILURE, TOO_LONG, NULL);
+	puts(out);
+	return why != NULL;
+}
+
 int policy_check(const char *root, bool json)
 {
 	static struct policy_set set;
@@ -135,6 +186,7 @@ int policy_check(const char *root, bool json)
 	_cleanup_(cleanup_cgroups) struct cgroups *tree = NULL;
 	struct cgroups_config config = { .root = "" };
 	struct guard_settings guard;
+	const char *why = NULL, *remedy = NULL;
 	unsigned throttles = 0;
 
 	if (conf == NULL)
@@ -143,12 +195,14 @@ int policy_check(const char *root, bool json)
 		return policy_refuse(conf, "the guard keeps what it has", json);
 	for (unsigned i = 0; i < set.n_policies; i++)
 		throttles += set.policies[i].kind == POLICY_THROTTLE;
-	if (json) {
-		printf("{\"schema\":1,\"accepted\":true,\"files\":%u,\"policies\":%u,\"mode\":\"%s\"}\n", conf_n_files(conf), set.n_policies, mode_to_string(set.settings.mode));
-		return set.n_policies == 0 || (throttles == 0 && set.settings.mode == MODE_ENFORCE);
-	}
 	if (cgroups_new(&config, &tree) == 0)
 		(void)cgroups_scan(tree);
+	if (set.n_policies == 0)
+		why = "there is no section: nothing is protected or squeezed", remedy = "put *.policy files into /etc/reprieve/policies; the shipped ones are in /usr/lib/reprieve/policies";
+	else if (throttles == 0 && set.settings.mode == MODE_ENFORCE)
+		why = "no [Throttle] is left, so nothing would ever be squeezed", remedy = "add a [Throttle], or use Mode=rescue";
+	if (json)
+		return check_as_json(conf, &set, tree, why, remedy);
 	printf("mode %s; %u files, %u sections\n", mode_to_string(set.settings.mode), conf_n_files(conf), set.n_policies);
 	for (unsigned i = 0; i < set.n_policies; i++)
 		describe(&set, &set.policies[i], tree);
@@ -158,7 +212,7 @@ int policy_check(const char *root, bool json)
 	}
 	puts("Processes= are found by the running guard and are not counted here.");
 	if (throttles == 0 && set.settings.mode == MODE_ENFORCE) {
-		puts("accepted, but no [Throttle] is left, so nothing would ever be squeezed");
+		printf("accepted, but %s; %s\n", why, remedy);
 		return EXIT_FAILURE;
 	}
 	puts("accepted");

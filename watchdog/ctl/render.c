@@ -113,7 +113,7 @@ static void render_rows(FILE *out, struct json_object *s)
 		fprintf(out, "%s%s: %s", i ? "            " : "  squeezed  ", text(q, "cgroup"), text(q, "rung"));
 		if (get(q, "weight") != NULL)
 			fprintf(out, " weight %s", text(q, "weight"));
-		if (get(q, "idle") != NULL)
+		if (json_object_get_boolean(get(q, "idle")))
 			fputs(" cpu.idle", out);
 		if (get(q, "quota_us") != NULL)
 			fprintf(out, " %s of %s us", text(q, "quota_us"), text(q, "period_us"));
@@ -126,15 +126,15 @@ static void render_rows(FILE *out, struct json_object *s)
 	if (n == 0)
 		fputs("  squeezed  nothing\n", out);
 	a = get(s, "lifeline");
-	n = length(a);
-	for (size_t i = 0; i < n && i < ROWS_SHOWN; i++) {
+	n = length(a) + (size_t)json_object_get_int64(get(s, "lifeline_more"));
+	for (size_t i = 0; i < length(a) && i < ROWS_SHOWN; i++) {
 		struct json_object *l = json_object_array_get_idx(a, i);
 
 		fprintf(out, "%s%s: weight %s, was %s (by %s)%s\n", i ? "            " : "  lifeline  ", text(l, "unit"), text(l, "after"), text(l, "before"),
 			text(l, "by"), json_object_get_boolean(get(l, "failed")) ? ", failed" : "");
 	}
 	if (n > ROWS_SHOWN)
-		fprintf(out, "            and %zu more (--json shows all)\n", n - ROWS_SHOWN);
+		fprintf(out, "            and %zu more (--json shows %s)\n", n - ROWS_SHOWN, n == length(a) ? "all" : "some more");
 }
 
 void render_status(FILE *out, struct json_object *s, bool colour)

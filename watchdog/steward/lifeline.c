@@ -53,6 +53,7 @@ struct changed {
 struct lifeline {
 	int rundir;
 	char *address;
+	const char *control;            /* CONTROL_DIR, or the tests' own */
 	sd_bus *bus;
 	unsigned n;
 	struct changed changed[LIFELINE_UNITS_MAX];
@@ -145,7 +146,7 @@ static int load(struct lifeline *l)
 	return 0;
 }
 
-int lifeline_new(int rundir, const char *address, struct lifeline **ret)
+int lifeline_new(int rundir, const char *address, const char *control, struct lifeline **ret)
 {
 	struct lifeline *l = calloc(1, sizeof(*l));
 	int r;
@@ -153,6 +154,7 @@ int lifeline_new(int rundir, const char *address, struct lifeline **ret)
 	if (l == NULL)
 		return -ENOMEM;
 	l->rundir = rundir;
+	l->control = control != NULL ? control : CONTROL_DIR;
 	if (address != NULL)
 		l->address = strdup(address);
 	r = address != NULL && l->address == NULL ? -ENOMEM : load(l);
@@ -288,28 +290,35 @@ static int put_weight(struct lifeline *l, const char *unit, int32_t weight)
 	return r;
 }
 
-static void dropin_path(const char *unit, char *dir, char *file, size_t size)
+static void dropin_path(const struct lifeline *l, const char *unit, char *dir, char *file, size_t size)
 {
-	(void)str_format(dir, size, CONTROL_DIR "/%s.d", unit);
+	(void)str_format(dir, size, "%s/%s.d", l->control, unit);
 	(void)str_format(file, size, "%s/50-CPUWeight.conf", dir);
 }
 
-static bool dropin_is_ours(const struct changed *c)
+static bool dropin_is_ours(const struct lifeline *l, const struct changed *c)
 {
 	char dir[UNIT_MAX + 64], file[UNIT_MAX + 64], text[1024];
 
-	dropin_path(c->unit, dir, file, sizeof(dir));
+	dropin_path(l, c->unit, dir, file, sizeof(dir));
 	return root_read_file(AT_FDCWD, file, text, sizeof(text)) > 0 &&
 	       (lifeline_wrote(text, c->was.ours) || lifeline_wrote(text, c->was.previous));
 }
 
-static void remove_dropin(const struct changed *c)
+/* A failure keeps the record: what hides the administrator's CPUWeight= must not be forgotten. */
+static int remove_dropin(const struct lifeline *l, struct changed *c)
 {
 	char dir[UNIT_MAX + 64], file[UNIT_MAX + 64];
 
-	dropin_path(c->unit, dir, file, sizeof(dir));
-	(void)unlink(file);
+	dropin_path(l, c->unit, dir, file, sizeof(dir));
+	if (unlink(file) < 0 && errno != ENOENT) {
+		int r = -errno;
+
+		c->claimed = false;             /* lifeline_undo_unclaimed() tries again */
+		return r;
+	}
 	(void)rmdir(dir);               /* stays where it holds anything else */
+	return 0;
 }
 
 /* Neither the original nor ours: somebody's newer decision. */
@@ -347,7 +356,7 @@ int lifeline_set(struct lifeline *l, const char *unit, int32_t weight, int32_t *
 	if (c == NULL) {
 		if (l->n == LIFELINE_UNITS_MAX)
 			return -ENOSPC;
-		dropin_path(unit, dir, file, sizeof(dir));
+		dropin_path(l, unit, dir, file, sizeof(dir));
 		c = &l->changed[l->n++];
 		(void)str_copy(c->unit, sizeof(c->unit), unit);
 		c->was = (struct lifeline_record){ .before = now, .dropin = access(file, F_OK) == 0, .ours = weight, .previous = weight };
@@ -359,10 +368,10 @@ int lifeline_set(struct lifeline *l, const char *unit, int32_t weight, int32_t *
 	} else if (is_theirs(c, now) || weight != c->was.ours) {
 		struct lifeline_record was = c->was;
 
-		dropin_path(unit, dir, file, sizeof(dir));
+		dropin_path(l, unit, dir, file, sizeof(dir));
 		if (is_theirs(c, now)) {
 			c->was.before = now;
-			c->was.dropin = access(file, F_OK) == 0 && !dropin_is_ours(c);
+			c->was.dropin = access(file, F_OK) == 0 && !dropin_is_ours(l, c);
 		}
 		c->was.previous = was.ours;
 		c->was.ours = weight;
@@ -398,17 +407,18 @@ int lifeline_undo(struct lifeline *l, const char *unit, int32_t *ret_now)
 		return -ENOENT;
 	r = get_weight(l, c->unit, &now);
 	if (r == 0 && is_theirs(c, now)) {
-		if (dropin_is_ours(c))          /* theirs is elsewhere, and may be taken away again */
-			remove_dropin(c);
+		if (dropin_is_ours(l, c))       /* theirs is elsewhere, and may be taken away again */
+			r = remove_dropin(l, c);
 		*ret_now = now;
-		return forget(l, c);
+		return r < 0 ? r : forget(l, c);
 	}
 	if (r == 0)
 		r = put_weight(l, c->unit, c->was.before);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (!c->was.dropin)
-		remove_dropin(c);
+	r = c->was.dropin ? 0 : remove_dropin(l, c);
+	if (r < 0)
+		return r;
 	*ret_now = c->was.before;
 	return forget(l, c);
 }

@@ -18,9 +18,9 @@
 
 struct lifeline;
 
-/* rundir: a directory fd, kept by reference. address: a D-Bus address, NULL: systemd's
- * own. Nothing is connected yet. Reads LIFELINE_FILE. 0; -EBADMSG: that file is not ours. */
-int lifeline_new(int rundir, const char *address, struct lifeline **ret);
+/* rundir: a directory fd, kept by reference. address: a D-Bus address; control: where
+ * runtime properties leave files, by reference; NULL: systemd's own. Nothing is connected yet. Reads LIFELINE_FILE. 0; -EBADMSG: that file is not ours. */
+int lifeline_new(int rundir, const char *address, const char *control, struct lifeline **ret);
 struct lifeline *lifeline_free(struct lifeline *l);     /* puts nothing back */
 
 /* weight 1..10000. before: what was in force when first changed. -EOPNOTSUPP: systemd is not
@@ -28,7 +28,8 @@ struct lifeline *lifeline_free(struct lifeline *l);     /* puts nothing back */
 int lifeline_set(struct lifeline *l, const char *unit, int32_t weight, int32_t *ret_before, int32_t *ret_after);
 
 /* -ENOENT: nothing was changed there. A unit that is gone counts as put back; a weight
- * that is neither ours nor the original is left, and is in *ret_now. */
+ * that is neither ours nor the original is left, and is in *ret_now. A file of systemd's
+ * that cannot be removed is a failure, and stays in the record as unclaimed. */
 int lifeline_undo(struct lifeline *l, const char *unit, int32_t *ret_now);
 int lifeline_undo_all(struct lifeline *l);              /* goes on after a failure; the first one */
 int lifeline_undo_unclaimed(struct lifeline *l);        /* the same for those of the record that were not set again */

@@ -50,16 +50,19 @@ class Watch:
     """A guard in calm, and what the machine looks like then."""
 
     def __init__(self, c, loads, protected=PROTECTED, stock=None):
-        self.stock = stock or {}
+        self.stock = stock
         self.c, self.guard, self.loads, self.protected = c, c.guard, loads, protected
         self.calm = self.guard.steady()
         self.calm_classes = lib.classes(self.pids())
 
     def expect(self, path, knob, value):
         """Somebody set this by his own right: it is the original from now on."""
-        for before in (self.calm, self.stock):
+        for before in (self.calm, self.stock.knobs if self.stock else {}):
             if knob in before.get(path, {}):
                 before[path][knob] = value
+        if self.stock:
+            own = f"{CONTROL}/{os.path.basename(path)}.d/"
+            self.stock.control = sorted({*self.stock.control, *(f for f in Stock.files() if f.startswith(own))})
 
     def pids(self):
         return [p for load in self.loads for p in load.pids()]
@@ -98,7 +101,7 @@ class Watch:
 
     def check_only(self, prefixes):
         """The squeezed are the culprits and nobody else, by the guard's own words."""
-        names = [s["cgroup"] for s in self.guard.status()["squeezes"] if "cgroup" in s]
+        names = [s["cgroup"] for s in self.guard.status()["squeezes"] if s["cgroup"]]
         wrong = [n for n in names if not any(p in n for p in prefixes)]
         check(names, "status names no squeeze while one is on")
         check(not wrong, f"squeezed, but no culprit: {lib.brief(wrong)}")
@@ -134,7 +137,7 @@ def runaway(c, key, load, what, names, policies, named=None, lifeline_may_do=Fal
     relief enough; then there may be nothing to squeeze, and logins are judged all the same."""
     with load:
         harm(c, key, load, what)
-        stock = lib.knobs()
+        stock = Stock()
         with c.guard.running(policies=policies):
             w = Watch(c, [load])
             with load.opened():
@@ -149,7 +152,7 @@ def runaway(c, key, load, what, names, policies, named=None, lifeline_may_do=Fal
                 time.sleep(3)
                 w.check_spared()
                 if acted:
-                    cut = [s["cgroup"] for s in w.guard.status()["squeezes"] if "cgroup" in s]
+                    cut = [s["cgroup"] for s in w.guard.status()["squeezes"] if s["cgroup"]]
                     check(cut or lifeline_may_do, "status names no squeeze while one is on")
                     wrong = [n for n in cut if not any(p in n for p in names)]
                     check(not wrong, f"squeezed, but no culprit: {lib.brief(wrong)}")
@@ -161,12 +164,30 @@ def runaway(c, key, load, what, names, policies, named=None, lifeline_may_do=Fal
         back(stock)
 
 
+CONTROL = "/run/systemd/system.control"
+
+
+class Stock:
+    """What there is before a guard's start: cgroup files, and what runtime properties left on disk."""
+
+    def __init__(self):
+        self.knobs, self.control = lib.knobs(), self.files()
+
+    @staticmethod
+    def files():
+        return sorted(os.path.join(where, n) for where, _, names in os.walk(CONTROL) for n in names)
+
+    def changes(self):
+        now = self.files()
+        return lib.changes(self.knobs, lib.knobs()) + [f"{f}: {'new' if f in now else 'gone'}" for f in sorted(set(now) ^ set(self.control))]
+
+
 def back(stock, timeout=15):
     """After the guard's stop: as before its start, in all that still exists."""
     try:
-        lib.wait_for("the stop to put all back", lambda: not lib.changes(stock, lib.knobs()), timeout)
+        lib.wait_for("the stop to put all back", lambda: not stock.changes(), timeout)
     except lib.Failure as e:
-        raise lib.Failure(f"{e}: {lib.brief(lib.changes(stock, lib.knobs()))}")
+        raise lib.Failure(f"{e}: {lib.brief(stock.changes())}")
 
 
 def hogs(c):
@@ -183,7 +204,7 @@ def hogs(c):
 def squeezed_hogs(c):
     """Hog services, an enforcing guard, and a squeeze that is on."""
     load = hogs(c)
-    stock = lib.knobs()
+    stock = Stock()
     with c.guard.running(policies={"60-loads": LOADS}):
         w = Watch(c, [load], stock=stock)
         with load.opened():
@@ -214,7 +235,7 @@ def observe(c):
                 c.logins.once(lib.HARM * c.logins.idle)
                 first = lib.wait_for("a suspect", named, NOTICE)
                 note(f"suspect: {first}")
-                check("batch@1" in first.get("cgroup", first["name"]), f"named {first}, not batch@1.service")
+                check("batch@1" in (first["cgroup"] or first["name"]), f"named {first}, not batch@1.service")
                 changed = lib.changes(before, lib.knobs())
                 check(not changed, f"observe mode touched: {lib.brief(changed)}")
 
@@ -369,7 +390,7 @@ def restore(c):
     lib.systemctl("daemon-reload")
     try:
         load = hogs(c)
-        stock = lib.knobs()
+        stock = Stock()
         with c.guard.running(policies={"60-loads": LOADS}):
             w = Watch(c, [load])
             culprits = {p[len(lib.CGROUP):] for p in load.cgroups}
@@ -452,7 +473,7 @@ def rescue(c):
     default measure of 5 s; so the measure is a second here.
     """
     load = hogs(c)
-    stock = lib.knobs()
+    stock = Stock()
     with c.guard.running(None):
         check(c.guard.status()["mode"] == "rescue", "the default mode is not rescue")
     with c.guard.running("rescue", "RescueLogin=1s\nRescueFor=30s\n"):
