@@ -17,7 +17,6 @@ from labtree import Missing, deaf, die_with_parent, hear, read
 
 READY_TIMEOUT = 15
 STOP_TIMEOUT = 15
-SQUEEZES = ("weight", "idle", "quota", "pids", "freeze", "kill", "jail", "tasks-idle", "tasks-other")
 
 
 def program(build, name):
@@ -142,7 +141,7 @@ class Guard:
 
     def squeezed(self):
         """The lines of `why` that squeezed, also of squeezes that are over."""
-        return [l for l in self.why(256) if l["verb"] in SQUEEZES and l["why"] in ("harm", "no-effect", "relapse")]
+        return [l for l in self.why(256) if l["why"] == "harm"]
 
     def release_all(self):
         return self.cli("release", "--all")
