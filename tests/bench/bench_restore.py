@@ -84,7 +84,7 @@ def run(b):
         asker.start()
         try:
             for name, part in (("siblings", 0.5), ("inside", 0.5)):
-                if not tally.cycles(b, lab, name, round(n * part), time.monotonic() + LONGEST * n * part, rng):
+                if not tally.cycles(b, lab, name, round(n * part), time.monotonic() + max(30, LONGEST * n * part), rng):
                     b.say(f"{name}: the time is over")
         finally:
             stop.set()
