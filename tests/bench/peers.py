@@ -18,6 +18,7 @@ Each is asked whether it runs and whether it did anything: one that does not pro
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -27,6 +28,7 @@ from labtree import Missing, read
 
 NOBODY = 65534
 SHARE = 25                               # percent of the machine, as reprieve's MinShare
+MOST = 512                               # limiters
 NAMES = ("monit", "and", "cpulimit")
 
 
@@ -139,33 +141,35 @@ def and_(lab):
 
 @contextlib.contextmanager
 def cpulimit(lab):
-    path, stop, procs = _need("cpulimit"), threading.Event(), {}
+    path, stop, shells, known = _need("cpulimit"), threading.Event(), [], set()
     usage = subprocess.run([path, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
-    children = ["-i"] if "--include-children" in usage else []
+    children = "-i" if "--include-children" in usage else ""
+    # All at once: under load each start takes a while, and a hundred in turn take a minute.
+    script = f'limit=$1; shift; for p; do "$0" {children} -q -z -l "$limit" -p "$p" & done; wait'
 
     def look():
-        while True:
+        while not stop.is_set():
             pids = pids_of_nobody(lab)
             if children:
                 everybody = set(pids)
                 pids = [p for p in pids if _parent(p) not in everybody]
             each = max(1, SHARE * os.cpu_count() // max(1, len(pids)))
-            for pid in pids:
-                if pid not in procs and len(procs) < 512 and state(pid) not in ("", "Z"):
-                    procs[pid] = subprocess.Popen([path, *children, "-q", "-z", "-p", str(pid), "-l", str(each)], stdin=subprocess.DEVNULL,
-                                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=lab.tree.go_home)
-            if stop.wait(1):
-                return
+            new = [p for p in pids if p not in known and state(p) not in ("", "Z")][:MOST - len(known)]
+            if new:
+                known.update(new)
+                shells.append(lab.tree.spawn(["sh", "-c", script, path, str(each), *map(str, new)], None, stdout=subprocess.DEVNULL,
+                                             stderr=subprocess.DEVNULL, start_new_session=True))
+            stop.wait(1)
     t = threading.Thread(target=look, daemon=True)
     t.start()
     try:
-        yield Peer(lab, lambda: t.is_alive() and any(p.poll() is None for p in list(procs.values())), stopped)
+        yield Peer(lab, lambda: t.is_alive() and any(p.poll() is None for p in list(shells)), stopped)
     finally:
         stop.set()
         t.join()
-        for p in procs.values():
-            p.terminate()
-        for p in procs.values():
+        for p in shells:                                 # a limiter lets its process go on at its end
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(p.pid, signal.SIGTERM)
             p.wait()
 
 
