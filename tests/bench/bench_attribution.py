@@ -4,7 +4,7 @@ and harm nobody.
 
 The victim, its culprit and the idlers share CPU 0; each decoy has another CPU alone, so it
 waits for nobody and nobody for it, and uses more than the culprit can get of CPU 0. The
-culprit's weight is large, so one alone harms, but leaves the victim a seventh. Which
+culprit's weight is large, so one alone harms, but leaves the victim a quarter. Which
 group is the culprit and which are decoys is random in each trial. Observe mode: the guard
 is asked whom it blames, and touches nothing. A trial where no decoy used more CPU than the
 culprit, by the kernel's count, says nothing: it is counted apart and repeated. Needs two
@@ -19,7 +19,7 @@ import time
 from lab import Lab, read, tool
 from labtree import Missing
 
-GROUPS, DECOYS, CULPRIT_WEIGHT = 200, min(3, os.cpu_count() - 1), 6000
+GROUPS, DECOYS, CULPRIT_WEIGHT = 200, min(3, os.cpu_count() - 1), 3000
 LIMIT = 5.0
 ATTEMPTS = 2                             # per trial that counts
 
