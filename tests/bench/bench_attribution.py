@@ -29,8 +29,8 @@ def used(tree, group):
     acct = tree.layout.mounts.get("cpuacct")
     if tree.layout.kind != "v2" and acct:
         return int(read(f"{acct}{group.path}/cpuacct.usage")) / 1e9
-    stat = dict(l.split() for l in read(f"{group.cpu if tree.layout.kind == 'v2' else tree.layout.unified + group.path}/cpu.stat").splitlines())
-    return int(stat["usage_usec"]) / 1e6
+    where = group.cpu if tree.layout.kind == "v2" else tree.layout.unified + group.path
+    return int(dict(l.split() for l in read(where + "/cpu.stat").splitlines())["usage_usec"]) / 1e6
 
 
 def pinned(lab, group, cpu, argv):
@@ -87,7 +87,8 @@ def trials(b, lab, guard, groups, n):
         guard.wait_for(lambda s: not any(v["harmed"] for v in s["victims"]), 10)
         time.sleep(0.3)
     done = len(ratios)
-    b.figure("attribution: right culprit first among 200 cgroups", 100 * right / done if done == n else None, "% of trials", ">= 99", n=done,
+    value = 100 * right / done if done == n else None
+    b.figure("attribution: right culprit first among 200 cgroups", value, "% of trials", ">= 99", n=done,
              note=None if done == n else f"in {void} trials no decoy used more CPU than the culprit",
              decoys=DECOYS, decoy_cpu_per_culprit_cpu_least=min(ratios, default=None), trials_not_counted=void,
              not_named=sum(w is None for w in wrong), wrong=[w for w in wrong if w][:10])

@@ -57,7 +57,8 @@ AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 def check_nobody():
     """That user can run the loads from this checkout, or every comparison would be with nothing."""
     for load in ("hog", "forkchurn"):
-        r = subprocess.run([*AS_NOBODY, tool(load), "-?"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        r = subprocess.run([*AS_NOBODY, tool(load), "-?"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True)
         if r.returncode != 64:                           # its usage
             raise Missing(f"the user nobody cannot run {tool(load)}: {r.stdout.strip()}; "
                           "every directory above it has to be executable for all (chmod o+x)")
