@@ -20,6 +20,7 @@ from lab import Lab, read, tool
 from labtree import Missing
 
 GROUPS, DECOYS, CULPRIT_WEIGHT = 200, min(3, os.cpu_count() - 1), 3000
+DECOY_WEIGHT = 50000                     # whoever else has work on its CPU is not to take it
 LIMIT = 5.0
 ATTEMPTS = 2                             # per trial that counts
 
@@ -54,6 +55,7 @@ def trial(lab, guard, groups, rng):
     try:
         culprit.set_weight(CULPRIT_WEIGHT)
         for i, g in enumerate(decoys):
+            g.set_weight(DECOY_WEIGHT)
             procs.append(pinned(lab, g, 1 + i, [tool("hog"), "-n", "1", "-d", "20"]))
         time.sleep(0.5)
         before = [used(lab.tree, g) for g in decoys]
@@ -70,7 +72,8 @@ def trial(lab, guard, groups, rng):
         for p in procs:
             p.send_signal(signal.SIGKILL)
             p.wait()
-        culprit.set_weight(1000)
+        for g in [culprit, *decoys]:
+            g.set_weight(1000)
 
 
 def trials(b, lab, guard, groups, n):
