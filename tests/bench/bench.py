@@ -4,8 +4,9 @@
 A figure is one entry of build/bench/relief.json, {"name", "value", "unit", "goal",
 "met", "n", "where", "against"}; writing one again replaces it, so a single bench can
 be repeated. `goal` is "<= 30" or ">= 97" in the figure's unit, or None where there is
-none; a figure that could not be measured has value None and misses its goal. A run
-with --quick marks its figures ("quick": true): too few trials to be quoted.
+none; a figure that could not be measured has value None and misses its goal, and so does
+one with a `note`, which says why the value proves nothing. A run with --quick marks its
+figures ("quick": true): too few trials to be quoted.
 """
 import json
 import math
@@ -20,6 +21,25 @@ BUILD = os.environ.get("REPRIEVE_BUILD", os.path.join(REPO, "build"))
 OUT = os.path.join(BUILD, "bench")
 JSON = os.path.join(OUT, "relief.json")
 sys.path.insert(0, os.path.join(REPO, "tests", "system"))
+
+
+def demanded():
+    """{bench: names of the figures that have to be there}."""
+    from lab import RUNAWAYS
+    crowd = "guard: tick with 1 000 cgroups and 10 000 tasks"
+    return {
+        "probe": ["probe: net cost per context switch"],
+        "onset": [f"onset to first relief write, {q}" for q in ("p50", "p99")],
+        "logins": ["login when idle, p99"] + [f"login under \"{r['title']}\" with reprieve, {what}" for r in RUNAWAYS.values()
+                                              for what in ("p99", "failures")],
+        "guard": ["guard: CPU time, calm", "guard: CPU time, under alarm", f"{crowd}, with BPF, p99", f"{crowd}, without BPF, p99",
+                  "guard: lateness of its tick under overload, p99", "guard: resident memory after start"],
+        "attribution": ["attribution: right culprit first among 200 cgroups"],
+        "loads": ["false squeezes: normal loads that were squeezed"],
+        "peak": [f"peak: {what}, {mode}" for mode in ("observe", "rescue", "enforce") for what in ("throughput kept", "p99 of the API")],
+        "restore": ["restore: cycles of kill -9 with residue"],
+        "simulator": ["simulator: machine-hours per minute of one core"],
+    }
 
 
 def where():
@@ -41,6 +61,14 @@ def load():
             return json.load(f)
     except (OSError, ValueError):
         return []
+
+
+def save(entries):
+    os.makedirs(OUT, exist_ok=True)
+    with open(JSON + ".new", "w", encoding="utf-8") as f:
+        json.dump(entries, f, indent=1)
+        f.write("\n")
+    os.replace(JSON + ".new", JSON)
 
 
 def meets(value, goal):
@@ -67,19 +95,26 @@ class Bench:
     def trials(self, full, quick):
         return quick if self.quick else full
 
-    def figure(self, name, value, unit, goal=None, n=1, against=None, **more):
-        entry = {"name": name, "value": tidy(value), "unit": unit, "goal": goal, "met": meets(value, goal), "n": n,
+    @staticmethod
+    def forget(bench):
+        """An old value is none where this run of the bench fails."""
+        names = demanded()[bench]
+        if any(e.get("name") in names for e in load()):
+            save([e for e in load() if e.get("name") not in names])
+
+    def figure(self, name, value, unit, goal=None, n=1, against=None, note=None, **more):
+        met = meets(None if note else value, goal)
+        if note:
+            more["note"] = note
+        entry = {"name": name, "value": tidy(value), "unit": unit, "goal": goal, "met": met, "n": n,
                  "where": self.where, "against": {k: tidy(v) for k, v in (against or {}).items()}, **more}
         if self.quick:
             entry["quick"] = True
-        entries = [e for e in load() if e.get("name") != name] + [entry]
-        with open(JSON + ".new", "w", encoding="utf-8") as f:
-            json.dump(entries, f, indent=1)
-            f.write("\n")
-        os.replace(JSON + ".new", JSON)
+        save([e for e in load() if e.get("name") != name] + [entry])
         shown = "not measured" if value is None else f"{tidy(value)} {unit}"
         verdict = "" if goal is None else f"  goal {goal}: {'met' if entry['met'] else 'MISSED'}"
-        print(f"  {name}: {shown}  (n={n}){verdict}" + (f"  against {entry['against']}" if against else ""), flush=True)
+        print(f"  {name}: {shown}  (n={n}){verdict}" + (f"  against {entry['against']}" if against else "")
+              + (f"  ({note})" if note else ""), flush=True)
 
     @staticmethod
     def say(text):

@@ -3,26 +3,32 @@
 the same job as well as their manuals allow: a machine whose runaway is to be kept from
 its sshd. Each is given more than it could know: the runaway runs as a user of its own,
 nobody, and the peers are told so, which also keeps them off the rest of this machine.
+Each is asked whether it runs and whether it did anything: one that does not proves nothing.
 
 - monit: its shortest cycle, 1 s; CPU usage above 90 % for two cycles runs a script each
   cycle that renices the busiest 64 processes of nobody to 19. (Its own actions are
   restarts of services it was told of.)
 - and: interval 1 s, no grace by CPU seconds, 19 at once, for every job of nobody.
-- cpulimit: works on one process and takes it by pid; a loop starts one for each process
-  of nobody it sees, with the share that leaves 25 % of the machine to all together. New
-  ones are looked for every second.
+- cpulimit: takes a process by pid. Where it has --include-children it gets the parents,
+  and counts what they start with them; where it has not (Debian's has --monitor-forks,
+  against which its manual warns for what forks much), each process. A loop starts one
+  for each it sees, with the share that leaves 25 % of the machine to all together. New ones
+  are looked for every second.
 """
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import threading
+import time
 
-from lab import state
-from labtree import Missing
+from lab import state, tool
+from labtree import Missing, read
 
 NOBODY = 65534
 SHARE = 25                               # percent of the machine, as reprieve's MinShare
+MOST = 512                               # limiters
 NAMES = ("monit", "and", "cpulimit")
 
 
@@ -31,11 +37,58 @@ def pids_of_nobody(lab):
     return [p for g in list(lab.tree.groups.values()) for p in g.pids() if _uid(p) == NOBODY]
 
 
+def _parent(pid):
+    try:
+        return int(read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
 def _uid(pid):
     try:
         return os.stat(f"/proc/{pid}").st_uid
     except OSError:
         return None
+
+
+AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+
+
+def check_nobody():
+    """That user can run the loads from this checkout, or every comparison would be with nothing."""
+    for load in ("hog", "forkchurn"):
+        r = subprocess.run([*AS_NOBODY, tool(load), "-?"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True)
+        if r.returncode != 64:                           # its usage
+            raise Missing(f"the user nobody cannot run {tool(load)}: {r.stdout.strip()}; "
+                          "every directory above it has to be executable for all (chmod o+x)")
+
+
+class Peer:
+    """alive(): it still runs; acted: it was seen to have lowered, stopped or limited a process of nobody."""
+
+    def __init__(self, lab, alive, mark):
+        self.lab, self.alive, self.mark, self.acted = lab, alive, mark, False
+
+    def look(self, timeout=0.0):
+        until = time.monotonic() + timeout
+        while not self.acted:
+            self.acted = any(self.mark(p) for p in pids_of_nobody(self.lab))
+            if time.monotonic() >= until:
+                break
+            time.sleep(0.02)
+        return self.acted
+
+
+def niced(pid):
+    try:
+        return os.getpriority(os.PRIO_PROCESS, pid) > 0
+    except OSError:
+        return False
+
+
+def stopped(pid):
+    return state(pid) == "T"
 
 
 def _need(name):
@@ -50,7 +103,7 @@ def _daemon(lab, argv):
     log = open(f"{lab.dir}/{os.path.basename(argv[0])}.log", "ab")
     p = lab.tree.spawn(argv, None, stdout=log, stderr=log)
     try:
-        yield p
+        yield Peer(lab, lambda: p.poll() is None, niced)
     finally:
         p.terminate()
         try:
@@ -89,28 +142,35 @@ def and_(lab):
 
 @contextlib.contextmanager
 def cpulimit(lab):
-    path, stop, procs = _need("cpulimit"), threading.Event(), {}
+    path, stop, shells, known = _need("cpulimit"), threading.Event(), [], set()
+    usage = subprocess.run([path, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+    children = "-i" if "--include-children" in usage else ""
+    # All at once: under load each start takes a while, and a hundred in turn take a minute.
+    script = f'limit=$1; shift; for p; do "$0" {children} -q -z -l "$limit" -p "$p" & done; wait'
 
     def look():
-        while True:
+        while not stop.is_set():
             pids = pids_of_nobody(lab)
+            if children:
+                everybody = set(pids)
+                pids = [p for p in pids if _parent(p) not in everybody]
             each = max(1, SHARE * os.cpu_count() // max(1, len(pids)))
-            for pid in pids:
-                if pid not in procs and len(procs) < 512 and state(pid) not in ("", "Z"):
-                    procs[pid] = subprocess.Popen([path, "-q", "-z", "-p", str(pid), "-l", str(each)], stdin=subprocess.DEVNULL,
-                                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=lab.tree.go_home)
-            if stop.wait(1):
-                return
+            new = [p for p in pids if p not in known and state(p) not in ("", "Z")][:MOST - len(known)]
+            if new:
+                known.update(new)
+                shells.append(lab.tree.spawn(["sh", "-c", script, path, str(each), *map(str, new)], None, stdout=subprocess.DEVNULL,
+                                             stderr=subprocess.DEVNULL, start_new_session=True))
+            stop.wait(1)
     t = threading.Thread(target=look, daemon=True)
     t.start()
     try:
-        yield
+        yield Peer(lab, lambda: t.is_alive() and any(p.poll() is None for p in list(shells)), stopped)
     finally:
         stop.set()
         t.join()
-        for p in procs.values():
-            p.terminate()
-        for p in procs.values():
+        for p in shells:                                 # a limiter lets its process go on at its end
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(p.pid, signal.SIGTERM)
             p.wait()
 
 

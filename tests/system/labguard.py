@@ -40,7 +40,7 @@ def policy_text(lab):
 
 class Guard:
     """mode: observe, rescue, enforce; settings: {"RescueFor": "5s"}; policies: {file name: text}
-    instead of policy_text(); shipped: with the policies the package ships."""
+    instead of policy_text(), {} for none; shipped: with the policies the package ships."""
 
     def __init__(self, lab, mode="rescue", settings=None, policies=None, shipped=True, build=None):
         self.lab, self.mode = lab, mode
@@ -74,7 +74,8 @@ class Guard:
             f.write("[Relief]\n" + "".join(f"{k}={v}\n" for k, v in {"Mode": self.mode, **self.settings}.items()))
         for name in os.listdir(etc):
             os.unlink(f"{etc}/{name}")
-        for name, text in (policies or self.policies or {"60-lab.policy": policy_text(self.lab)}).items():
+        mine = next((p for p in (policies, self.policies) if p is not None), {"60-lab.policy": policy_text(self.lab)})
+        for name, text in mine.items():
             with open(f"{etc}/{name}", "w", encoding="utf-8") as f:
                 f.write(text)
         vendor = self.root + "/usr/lib/reprieve/policies"
@@ -137,6 +138,10 @@ class Guard:
 
     def why(self, lines=200):
         return self.cli("why", "-n", str(lines))["lines"]
+
+    def squeezed(self):
+        """The lines of `why` that squeezed, also of squeezes that are over."""
+        return [l for l in self.why(256) if l["why"] == "harm"]
 
     def release_all(self):
         return self.cli("release", "--all")
