@@ -33,7 +33,7 @@
 #include "sys/rt.h"
 
 #define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
-#define STOP_PATIENCE (2 * USEC_PER_SEC)
+#define LEFT_OVER_GAP (30 * USEC_PER_SEC)       /* between two tries to put back what could not be at start */
 #define CANARY_LOOK   (10 * USEC_PER_SEC)
 
 struct options {
@@ -58,10 +58,10 @@ static struct guard {
 	struct policy_set sets[2];      /* the one in force, and the one being loaded */
 	unsigned set;
 	struct guard_settings settings;
-	struct loop_timer watchdog, probe_rt;
+	struct loop_timer watchdog, probe_rt, left_over;
 	int rundir_fd;
 	bool fell_back;                 /* from real-time, and not back yet */
-} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT, .probe_rt = LOOP_TIMER_INIT };
+} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT, .probe_rt = LOOP_TIMER_INIT, .left_over = LOOP_TIMER_INIT };
 
 static void say(void *data, const char *line)
 {
@@ -154,6 +154,31 @@ static int on_rt(struct loop *l, struct loop_timer *t, void *data)
 		g->fell_back = rt_again() < 0;
 	loop_set_timer_lazy(l, t, loop_now(l) + next, USEC_PER_SEC, on_rt, g);
 	return 0;
+}
+
+static int on_left_over(struct loop *l, struct loop_timer *t, void *data)
+{
+	struct guard *g = data;
+	unsigned n;
+
+	(void)act_restore_left_over(g->act, &n);
+	if (act_left_over(g->act) > 0)
+		loop_set_timer_lazy(l, t, loop_now(l) + LEFT_OVER_GAP, LEFT_OVER_GAP / 4, on_left_over, g);
+	else {
+		log_notice("what an earlier guard had left is put back at last");
+		facts_set(&g->driver.facts, "left over", true, "all that an earlier guard had changed is put back", "");
+	}
+	return 0;
+}
+
+static void say_left_over(struct guard *g)
+{
+	char why[192];
+
+	str_format(why, sizeof(why), "%u values that an earlier guard had changed could not be put back yet; tried again every 30s", act_left_over(g->act));
+	log_error("%s", why);
+	facts_set(&g->driver.facts, "left over", false, why, "the log says what is in the way");
+	loop_set_timer_lazy(&g->loop, &g->left_over, loop_now(&g->loop) + LEFT_OVER_GAP, LEFT_OVER_GAP / 4, on_left_over, g);
 }
 
 static int open_rundir(struct guard *g)
@@ -397,6 +422,8 @@ static int wire_up(struct guard *g)
 		log_warning("the control socket cannot be made: %s; `reprieve status` will not work", strerror(-r));
 	if (g->act != NULL && g->sets[g->set].settings.mode != MODE_OBSERVE)
 		(void)act_arm(g->act);
+	if (g->act != NULL && act_left_over(g->act) > 0)
+		say_left_over(g);
 	raise_ourselves(g);
 	driver_start(&g->driver, g->sampler);
 	driver_policies(&g->driver, &g->sets[g->set]);

@@ -177,8 +177,10 @@ static int act_release_jail(struct act *a, struct journal_record *record, usec_t
 	return r < 0 ? r : KNOB_RESTORED;
 }
 
+enum { FINAL = 1, LEFT_OVER = 2 };     /* tasks_restore()'s final; only what an earlier guard left */
+
 /* Everything of one group (GROUP_NONE: of all) by the verbs in mask. The first error. */
-static int act_release(struct act *a, uint64_t group, uint32_t mask, bool final, usec_t until, unsigned *ret_n)
+static int act_release(struct act *a, uint64_t group, uint32_t mask, unsigned how, usec_t until, unsigned *ret_n)
 {
 	struct journal_record *record;
 	char kept[ACT_MESSAGE_MAX] = "";
@@ -189,8 +191,8 @@ static int act_release(struct act *a, uint64_t group, uint32_t mask, bool final,
 		for (depth = 0; depth != UINT32_MAX; depth = deeper) {
 			deeper = UINT32_MAX;
 			for (record = journal_next(a->journal, NULL); record != NULL; record = journal_next(a->journal, record)) {
-				if (record->kind != release_order[i] || (group != GROUP_NONE && record->group != group) ||
-				    !(mask & MASK(record->verb)) || record->depth < depth)
+				if (record->kind != release_order[i] || (how & LEFT_OVER && !journal_is_old(a->journal, record)) ||
+				    (group != GROUP_NONE && record->group != group) || !(mask & MASK(record->verb)) || record->depth < depth)
 					continue;
 				if (record->depth > depth) {
 					deeper = MIN(deeper, record->depth);
@@ -208,7 +210,8 @@ static int act_release(struct act *a, uint64_t group, uint32_t mask, bool final,
 	for (record = journal_next(a->journal, NULL); record != NULL; record = journal_next(a->journal, record)) {
 		const struct journal_record *first = NULL;
 
-		if ((record->kind != JOURNAL_TASK && record->kind != JOURNAL_SINCE) || !(mask & MASK(record->verb)) ||
+		if ((record->kind != JOURNAL_TASK && record->kind != JOURNAL_SINCE) ||
+		    (how & LEFT_OVER && !journal_is_old(a->journal, record)) || !(mask & MASK(record->verb)) ||
 		    (group != GROUP_NONE && record->group != group))
 			continue;
 		for (first = journal_next(a->journal, NULL); first != record; first = journal_next(a->journal, first))
@@ -217,7 +220,7 @@ static int act_release(struct act *a, uint64_t group, uint32_t mask, bool final,
 				break;
 		if (first != record)
 			continue;               /* its group had its turn, and could not */
-		r = act_release_tasks(a, record->group, mask, final, until, ret_n);
+		r = act_release_tasks(a, record->group, mask, how & FINAL, until, ret_n);
 		if (r < 0 && error == 0) {
 			error = r;
 			memcpy(kept, a->message, sizeof(kept));
@@ -234,10 +237,10 @@ int act_restore_all(struct act *a, unsigned *ret_n)
 	int r, e;
 
 	a->message[0] = '\0';
-	r = act_release(a, GROUP_NONE, MASK_ALL, false, tree_clock() + ACT_RESTORE_BUDGET, &n);
+	r = act_release(a, GROUP_NONE, MASK_ALL, 0, tree_clock() + ACT_RESTORE_BUDGET, &n);
 	if (journal_live(a->journal) > 0) {
 		(void)nanosleep(&pause, NULL);          /* forks that had begun (tasks.c) */
-		e = act_release(a, GROUP_NONE, MASK_ALL, true, tree_clock() + ACT_RESTORE_BUDGET, &n);
+		e = act_release(a, GROUP_NONE, MASK_ALL, FINAL, tree_clock() + ACT_RESTORE_BUDGET, &n);
 		r = e < 0 ? e : journal_live(a->journal) > 0 ? r : 0;
 	}
 	if (ret_n != NULL)
@@ -251,6 +254,22 @@ int act_restore_all(struct act *a, unsigned *ret_n)
 		return r < 0 ? r : e;
 	}
 	return r;
+}
+
+unsigned act_left_over(const struct act *a)
+{
+	unsigned n = 0;
+
+	for (const struct journal_record *r = journal_next(a->journal, NULL); r != NULL; r = journal_next(a->journal, r))
+		n += journal_is_old(a->journal, r);
+	return n;
+}
+
+int act_restore_left_over(struct act *a, unsigned *ret_n)
+{
+	a->message[0] = '\0';
+	*ret_n = 0;
+	return act_release(a, GROUP_NONE, MASK_ALL, LEFT_OVER, tree_clock() + ACT_BUDGET, ret_n);
 }
 
 /* What is wrong with a journal is said while it is opened, and nothing else is. */
@@ -440,7 +459,7 @@ bool act_carry_out(struct act *a, const struct action *action, const struct task
 
 	a->message[0] = '\0';
 	if (verb == VERB_RELEASE) {
-		r = act_release(a, action->group, action->value != 0 ? (uint32_t)action->value : MASK_ALL & ~MASK(VERB_LIFELINE), false,
+		r = act_release(a, action->group, action->value != 0 ? (uint32_t)action->value : MASK_ALL & ~MASK(VERB_LIFELINE), 0,
 				tree_clock() + ACT_BUDGET, &n);
 		value = n;
 	} else if (verb == VERB_LIFELINE && group != NULL && !(group->flags & (GROUP_IS_ROOT|GROUP_NO_TARGET)))

@@ -132,6 +132,7 @@ int jail_enter(struct journal *j, uint64_t id, uint64_t inode, const struct plac
 		};
 		r = journal_add(j, &with, group->path, &record);
 	} else {
+		journal_claim(j, record);
 		with = *record;
 		with.previous = with.ours;
 		with.ours = (struct journal_values){ .v = { quota, period } };
