@@ -185,7 +185,8 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 		json_kstring(j, "unit", f->lifeline[i].unit);
 		json_key(j, "before");
 		f->lifeline[i].before < 0 ? json_null(j) : json_int(j, f->lifeline[i].before);
-		json_kint(j, "after", f->lifeline[i].after);
+		json_key(j, "after");
+		f->lifeline[i].after < 0 ? json_null(j) : json_int(j, f->lifeline[i].after);
 		json_kstring(j, "by", f->lifeline[i].by_systemd ? "systemd" : "cgroupfs");
 		json_kbool(j, "failed", f->lifeline[i].failed);
 		json_end_object(j);

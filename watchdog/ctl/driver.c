@@ -449,7 +449,7 @@ static void on_answer(const struct talk_answer *a, struct wire *w, void *data)
 
 		if (a->status == 0 && talk_get_lifelined(w, &l) == 0)
 			e.result.value = l.after;
-		lifelines_answered(d, a->id, a->status < 0);
+		lifelines_answered(d, a->id, a->status);
 		break;
 	}
 	case PROTOCOL_CHECK: {
