@@ -278,6 +278,35 @@ static void test_left_over(void **state)
 	assert_int_equal(act_live(act), 0);
 }
 
+/* Tighter than ours: what somebody set in mid-squeeze is not loosened, and is there afterwards. */
+static void test_a_tighter_limit_stays(void **state)
+{
+	struct drift d[4];
+
+	carry(VERB_QUOTA, 25000, 100000);
+	put("cpu.max", "10000 200000\n");
+	assert_int_equal(act_check_drift(act, d, ELEMENTSOF(d)), 1);
+	carry(VERB_QUOTA, 25000, 100000);
+	assert_string_equal(get("cpu.max"), "10000 200000");
+	assert_int_equal(act_check_drift(act, d, ELEMENTSOF(d)), 0);
+	carry(VERB_QUOTA, 3000, 100000);
+	assert_string_equal(get("cpu.max"), "3000 100000");
+	carry(VERB_QUOTA, 50000, 100000);       /* relaxed, but not beyond theirs */
+	assert_string_equal(get("cpu.max"), "10000 200000");
+	carry(VERB_RELEASE, 0, 0);
+	assert_string_equal(get("cpu.max"), "10000 200000");
+
+	carry(VERB_WEIGHT, 20, 0);
+	put("cpu.weight", "3\n");
+	carry(VERB_WEIGHT, 20, 0);
+	assert_string_equal(get("cpu.weight"), "3");
+	carry(VERB_WEIGHT, 2, 0);
+	carry(VERB_WEIGHT, 20, 0);
+	carry(VERB_RELEASE, 0, 0);
+	assert_string_equal(get("cpu.weight"), "3");
+	assert_int_equal(act_live(act), 0);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -285,6 +314,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_weight_between_two_writes), T(test_quota_between_two_writes), T(test_original_between_two_writes),
 		T(test_before_the_release), T(test_over_squeeze_and_lifeline), T(test_over_a_lifeline), T(test_freeze), T(test_left_over),
+		T(test_a_tighter_limit_stays),
 	};
 
 	return cmocka_run_group_tests_name("knob", tests, NULL, NULL);

@@ -353,6 +353,21 @@ static int act_target(struct act *a, const struct group_info *group)
 	return -EPERM;
 }
 
+/* Somebody's own limit, also one set in mid-squeeze, is never loosened: the tighter one holds. */
+static void act_tighter(struct act *a, enum journal_kind kind, uint64_t group, const struct journal_values *now, struct journal_values *to)
+{
+	const struct journal_record *record = journal_find(a->journal, kind, group);
+	struct journal_values own = *now;
+
+	if (record != NULL)
+		own = throttle_is_ours(record, now) ? record->original : throttle_theirs(record, now);
+	if (kind == JOURNAL_QUOTA && own.v[0] > 0 && own.v[0] * to->v[1] < to->v[0] * own.v[1]) {
+		to->v[0] = own.v[0];
+		to->v[1] = own.v[1];
+	} else if (kind == JOURNAL_WEIGHT && own.v[0] > 0)
+		to->v[0] = MIN(to->v[0], own.v[0]);
+}
+
 static int act_value(struct act *a, enum journal_kind kind, const struct action *action, const struct group_info *group, int64_t *ret)
 {
 	_cleanup_(place_close) struct place p = { .fd = -1 };
@@ -368,11 +383,14 @@ static int act_value(struct act *a, enum journal_kind kind, const struct action 
 		r = knob_lifeline(a, group->id, &p, action->value, &now);
 		break;
 	case JOURNAL_WEIGHT:
+		r = throttle_read(&p, kind, &now);
 		to.v[0] = throttle_weight_to_file(p.v2, action->value);
+		act_tighter(a, kind, group->id, &now, &to);
 		break;
 	case JOURNAL_QUOTA:
 		r = throttle_read(&p, kind, &now);
 		to = (struct journal_values){ .v = { action->value, action->value2, now.v[2] < 0 ? -1 : 0 } };
+		act_tighter(a, kind, group->id, &now, &to);
 		break;
 	case JOURNAL_PIDS:
 		to.v[0] = action->value;
