@@ -162,7 +162,7 @@ static int act_release_tasks(struct act *a, uint64_t group, uint32_t mask, bool 
 	return r;
 }
 
-static int act_release_jail(struct act *a, struct journal_record *record, usec_t until)
+static int act_release_jail(struct act *a, struct journal_record *record, usec_t until, unsigned wait)
 {
 	_cleanup_(place_close) struct place p = { .fd = -1 };
 	char path[GROUP_PATH_MAX];
@@ -173,11 +173,11 @@ static int act_release_jail(struct act *a, struct journal_record *record, usec_t
 	if (r == -ESTALE)
 		return journal_done(a->journal, record);
 	if (r >= 0)
-		r = jail_leave(a->journal, record, &p, until, &moved);
+		r = jail_leave(a->journal, record, &p, until, wait, &moved);
 	return r < 0 ? r : KNOB_RESTORED;
 }
 
-enum { FINAL = 1, LEFT_OVER = 2 };     /* tasks_restore()'s final; only what an earlier guard left */
+enum { FINAL = 1, LEFT_OVER = 2, PATIENT = 4 };        /* tasks_restore()'s final; only what an earlier guard left; nobody waits for us */
 
 /* Everything of one group (GROUP_NONE: of all) by the verbs in mask. The first error. */
 static int act_release(struct act *a, uint64_t group, uint32_t mask, unsigned how, usec_t until, unsigned *ret_n)
@@ -198,7 +198,7 @@ static int act_release(struct act *a, uint64_t group, uint32_t mask, unsigned ho
 					deeper = MIN(deeper, record->depth);
 					continue;
 				}
-				r = record->kind == JOURNAL_JAIL ? act_release_jail(a, record, until) : knob_release(a, record);
+				r = record->kind == JOURNAL_JAIL ? act_release_jail(a, record, until, how & PATIENT ? UINT32_MAX : JAIL_WAITS) : knob_release(a, record);
 				if (r == KNOB_RESTORED)
 					(*ret_n)++;
 				if (r < 0 && error == 0) {
@@ -237,10 +237,10 @@ int act_restore_all(struct act *a, unsigned *ret_n)
 	int r, e;
 
 	a->message[0] = '\0';
-	r = act_release(a, GROUP_NONE, MASK_ALL, 0, tree_clock() + ACT_RESTORE_BUDGET, &n);
+	r = act_release(a, GROUP_NONE, MASK_ALL, PATIENT, tree_clock() + ACT_RESTORE_BUDGET, &n);
 	if (journal_live(a->journal) > 0) {
 		(void)nanosleep(&pause, NULL);          /* forks that had begun (tasks.c) */
-		e = act_release(a, GROUP_NONE, MASK_ALL, FINAL, tree_clock() + ACT_RESTORE_BUDGET, &n);
+		e = act_release(a, GROUP_NONE, MASK_ALL, FINAL | PATIENT, tree_clock() + ACT_RESTORE_BUDGET, &n);
 		r = e < 0 ? e : journal_live(a->journal) > 0 ? r : 0;
 	}
 	if (ret_n != NULL)
