@@ -50,6 +50,7 @@ static struct guard {
 	struct helpers helpers;
 	struct driver driver;
 	struct act *act;
+	int no_act;                     /* an errno: why there is none */
 	struct sampler *sampler;
 	struct canary *canary;
 	enum canary_state canary_state;
@@ -209,10 +210,12 @@ static int open_act(struct guard *g)
 
 	if (geteuid() != 0) {
 		facts_set(f, "squeezing", false, "not root: nothing can be written to cgroups, so this only observes", "start reprieved as root");
+		g->no_act = EACCES;
 		return 0;
 	}
 	r = mounts_read("", &m);
 	if (r < 0) {
+		g->no_act = ENODEV;
 		facts_set(f, "squeezing", false, "no cgroup hierarchy to act in is mounted", "mount cgroup2 at /sys/fs/cgroup");
 		return 0;
 	}
@@ -230,6 +233,7 @@ static int open_act(struct guard *g)
 	if (r < 0) {
 		char why[192];
 
+		g->no_act = ENOLCK;
 		str_format(why, sizeof(why), "the undo journal in %s cannot be used (%s): nothing is squeezed without it", g->o.rundir, strerror(-r));
 		log_error("%s", why);
 		facts_set(f, "squeezing", false, why, r == -ENOSPC ? "make 3 MB of room in /run and restart" : "check the directory's owner and mode, and restart");
@@ -249,6 +253,7 @@ static int open_act(struct guard *g)
 		log_warning("%s", why);
 		facts_set(f, "squeezing", false, why, "in a container: run reprieved on the host, or give it a writable cgroup mount");
 		g->act = act_free(g->act);
+		g->no_act = EROFS;
 		return 0;
 	}
 	facts_set(f, "squeezing", true, "the journal is ready", "");
@@ -390,7 +395,7 @@ static int wire_up(struct guard *g)
 		return r;
 	if (g->settings.recorder_bytes > 0 && recorder_new(&g->recorder, g->rundir_fd, g->settings.recorder_bytes) < 0)
 		facts_set(&g->driver.facts, "flight recorder", false, "the record cannot be written; incidents cannot be replayed", "make room in the run directory");
-	config = (struct driver_config){ .loop = &g->loop, .act = g->act, .helpers = &g->helpers, .recorder = g->recorder, .set = &g->sets[g->set],
+	config = (struct driver_config){ .loop = &g->loop, .act = g->act, .no_act = g->no_act, .helpers = &g->helpers, .recorder = g->recorder, .set = &g->sets[g->set],
 					 .seed = (uint32_t)getpid(), .systemd = systemd,
 					 .service = systemd && service };
 	struct facts kept = g->driver.facts;
