@@ -33,8 +33,8 @@
 #include "sys/rt.h"
 
 #define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
-#define STOP_PATIENCE (2 * USEC_PER_SEC)
 #define LOCK_PATIENCE 20                /* tenths of a second */
+#define LEFT_OVER_GAP (30 * USEC_PER_SEC)       /* between two tries to put back what could not be at start */
 #define CANARY_LOOK   (10 * USEC_PER_SEC)
 
 struct options {
@@ -51,6 +51,7 @@ static struct guard {
 	struct helpers helpers;
 	struct driver driver;
 	struct act *act;
+	int no_act;                     /* an errno: why there is none */
 	struct sampler *sampler;
 	struct canary *canary;
 	enum canary_state canary_state;
@@ -59,10 +60,10 @@ static struct guard {
 	struct policy_set sets[2];      /* the one in force, and the one being loaded */
 	unsigned set;
 	struct guard_settings settings;
-	struct loop_timer watchdog, probe_rt;
+	struct loop_timer watchdog, probe_rt, left_over;
 	int rundir_fd;
 	bool fell_back;                 /* from real-time, and not back yet */
-} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT, .probe_rt = LOOP_TIMER_INIT };
+} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT, .probe_rt = LOOP_TIMER_INIT, .left_over = LOOP_TIMER_INIT };
 
 static void say(void *data, const char *line)
 {
@@ -157,6 +158,31 @@ static int on_rt(struct loop *l, struct loop_timer *t, void *data)
 	return 0;
 }
 
+static int on_left_over(struct loop *l, struct loop_timer *t, void *data)
+{
+	struct guard *g = data;
+	unsigned n;
+
+	(void)act_restore_left_over(g->act, &n);
+	if (act_left_over(g->act) > 0)
+		loop_set_timer_lazy(l, t, loop_now(l) + LEFT_OVER_GAP, LEFT_OVER_GAP / 4, on_left_over, g);
+	else {
+		log_notice("what an earlier guard had left is put back at last");
+		facts_set(&g->driver.facts, "left over", true, "all that an earlier guard had changed is put back", "");
+	}
+	return 0;
+}
+
+static void say_left_over(struct guard *g)
+{
+	char why[192];
+
+	str_format(why, sizeof(why), "%u values that an earlier guard had changed could not be put back yet; tried again every 30s", act_left_over(g->act));
+	log_error("%s", why);
+	facts_set(&g->driver.facts, "left over", false, why, "the log says what is in the way");
+	loop_set_timer_lazy(&g->loop, &g->left_over, loop_now(&g->loop) + LEFT_OVER_GAP, LEFT_OVER_GAP / 4, on_left_over, g);
+}
+
 static int open_rundir(struct guard *g)
 {
 	if (mkdir(g->o.rundir, 0755) < 0 && errno != EEXIST)
@@ -185,10 +211,12 @@ static int open_act(struct guard *g)
 
 	if (geteuid() != 0) {
 		facts_set(f, "squeezing", false, "not root: nothing can be written to cgroups, so this only observes", "start reprieved as root");
+		g->no_act = EACCES;
 		return 0;
 	}
 	r = mounts_read("", &m);
 	if (r < 0) {
+		g->no_act = ENODEV;
 		facts_set(f, "squeezing", false, "no cgroup hierarchy to act in is mounted", "mount cgroup2 at /sys/fs/cgroup");
 		return 0;
 	}
@@ -211,6 +239,7 @@ static int open_act(struct guard *g)
 	if (r < 0) {
 		char why[192];
 
+		g->no_act = ENOLCK;
 		str_format(why, sizeof(why), "the undo journal in %s cannot be used (%s): nothing is squeezed without it", g->o.rundir, strerror(-r));
 		log_error("%s", why);
 		facts_set(f, "squeezing", false, why, r == -ENOSPC ? "make 3 MB of room in /run and restart" : "check the directory's owner and mode, and restart");
@@ -230,6 +259,7 @@ static int open_act(struct guard *g)
 		log_warning("%s", why);
 		facts_set(f, "squeezing", false, why, "in a container: run reprieved on the host, or give it a writable cgroup mount");
 		g->act = act_free(g->act);
+		g->no_act = EROFS;
 		return 0;
 	}
 	facts_set(f, "squeezing", true, "the journal is ready", "");
@@ -371,7 +401,7 @@ static int wire_up(struct guard *g)
 		return r;
 	if (g->settings.recorder_bytes > 0 && recorder_new(&g->recorder, g->rundir_fd, g->settings.recorder_bytes) < 0)
 		facts_set(&g->driver.facts, "flight recorder", false, "the record cannot be written; incidents cannot be replayed", "make room in the run directory");
-	config = (struct driver_config){ .loop = &g->loop, .act = g->act, .helpers = &g->helpers, .recorder = g->recorder, .set = &g->sets[g->set],
+	config = (struct driver_config){ .loop = &g->loop, .act = g->act, .no_act = g->no_act, .helpers = &g->helpers, .recorder = g->recorder, .set = &g->sets[g->set],
 					 .seed = (uint32_t)getpid(), .systemd = systemd,
 					 .service = systemd && service };
 	struct facts kept = g->driver.facts;
@@ -405,6 +435,8 @@ static int wire_up(struct guard *g)
 		log_warning("the control socket cannot be made: %s; `reprieve status` will not work", strerror(-r));
 	if (g->act != NULL && g->sets[g->set].settings.mode != MODE_OBSERVE)
 		(void)act_arm(g->act);
+	if (g->act != NULL && act_left_over(g->act) > 0)
+		say_left_over(g);
 	raise_ourselves(g);
 	driver_start(&g->driver, g->sampler);
 	driver_policies(&g->driver, &g->sets[g->set]);

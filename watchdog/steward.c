@@ -339,17 +339,19 @@ static int guard_stays_away(struct loop *l, struct loop_timer *t, void *data)
 {
 	if (lifeline_count(g.lifeline) > 0) {
 		log_notice("the guard is gone: putting the lifeline weights of %u units back", lifeline_count(g.lifeline));
-		left_undone(lifeline_undo_all(g.lifeline));
+		(void)lifeline_undo_all(g.lifeline);
 	}
+	if (lifeline_count(g.lifeline) > 0)
+		loop_set_timer(l, &g.grace, loop_now(l) + GUARD_GRACE, guard_stays_away, NULL);
 	return 0;
 }
 
 static int look_for_unclaimed(struct loop *l, struct loop_timer *t, void *data)
 {
-	if (g.peer.fd >= 0)
-		left_undone(lifeline_undo_unclaimed(g.lifeline));
-	else
+	if (g.peer.fd < 0)
 		(void)guard_stays_away(l, t, data);
+	else if (lifeline_undo_unclaimed(g.lifeline) < 0)
+		loop_set_timer(l, t, loop_now(l) + GUARD_GRACE, look_for_unclaimed, NULL);
 	return 0;
 }
 

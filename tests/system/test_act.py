@@ -96,6 +96,25 @@ def test_a_class_changed_by_somebody_else_is_left(driver, group):
 
 
 @needs_v1
+def test_renamed_while_squeezed(driver, groups):
+    """v1 allows it: found again by its id, also where another one has the old name."""
+    g = groups("was")
+    old = g.dirs["cpu"]
+    driver.run(f"weight:{g.path}:10", f"quota:{g.path}:5000:100000")
+    os.rename(old, old + "-is")
+    os.mkdir(old)
+    try:
+        write(old + "/cpu.shares", 102)
+        out = driver.restore()
+        assert read(old + "-is/cpu.shares") == "1024" and read(old + "-is/cpu.cfs_quota_us") == "-1", out
+        assert read(old + "/cpu.shares") == "102"
+        assert "live 0" in driver.run("live")
+    finally:
+        os.rmdir(old)
+        os.rename(old + "-is", old)
+
+
+@needs_v1
 def test_same_value_is_not_written_again(driver, group):
     """Each quota write refills the quota."""
     driver.run()

@@ -202,12 +202,30 @@ static void stop_kills_the_stubborn(void **state)
 	assert_int_equal(g_status, SIGKILL);
 }
 
+/* Asked first, waited for again: it may end by itself, and does. */
+static void asked_and_given_time(void **state)
+{
+	char *argv[] = { "/bin/sh", "-c", "trap 'sleep 0.3; exit 5' TERM; while :; do sleep 0.01; done", NULL };
+	struct child_spec s = { .argv = argv, .ended = ended, .restart = true };
+
+	assert_int_equal(child_start(&c, &l, &s), 0);
+	assert_int_equal(usleep(200000), 0);            /* the trap is set */
+	assert_false(child_ask_stop(&c, 50 * USEC_PER_MSEC));
+	assert_int_equal(g_ends, 0);
+	child_stop(&c, 10 * USEC_PER_SEC);
+	assert_int_equal(g_ends, 1);
+	assert_int_equal(g_code, CLD_EXITED);
+	assert_int_equal(g_status, 5);
+	assert_true(child_ask_stop(&c, 0));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(exit_code_and_env), T(fds_are_clean), T(no_such_program), T(enter_can_refuse), T(killed_and_restarted),
 		T(dies_with_its_parent), T(stop_kills_the_stubborn),
+		cmocka_unit_test_setup_teardown(asked_and_given_time, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,13 +65,15 @@ static void say(void *userdata, const char *line)
 	(void)str_appendf(said, sizeof(said), "%s\n", line);
 }
 
+static struct act_layout layout;
+static const struct act_config config = { .rundir = dir, .layout = &layout, .fake = true, .say = say };
+
 static int setup(void **state)
 {
-	struct act_layout layout = { .cpu_v2 = true, .pids_v2 = true, .freezer_v2 = true };
-	struct act_config config = { .rundir = dir, .layout = &layout, .fake = true, .say = say };
 	char path[128];
 	struct stat st;
 
+	layout = (struct act_layout){ .cpu_v2 = true, .pids_v2 = true, .freezer_v2 = true };
 	strcpy(dir, "/tmp/test-knob-XXXXXX");
 	if (mkdtemp(dir) == NULL)
 		return -1;
@@ -238,13 +240,81 @@ static void test_freeze(void **state)
 	assert_int_equal(act_pending(act), 0);
 }
 
+/* What a start could not put back is tried again, and no squeeze of ours is. */
+static void test_left_over(void **state)
+{
+	char path[128];
+	unsigned n = 9;
+
+	carry(VERB_WEIGHT, 10, 0);
+	carry(VERB_QUOTA, 5000, 25000);
+	act = act_free(act);
+	assert_int_equal(act_new(&act, &config), 0);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/cpu/a.service/%s", dir, i ? "cpu.max" : "cpu.weight");
+		assert_int_equal(unlink(path), 0);
+		assert_int_equal(mkdir(path, 0755), 0);
+	}
+	assert_int_equal(act_restore_all(act, NULL), -EISDIR);
+	assert_int_equal(act_left_over(act), 2);
+	assert_int_equal(act_restore_left_over(act, &n), -EISDIR);
+	assert_int_equal(n, 0);
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/cpu/a.service/%s", dir, i ? "cpu.max" : "cpu.weight");
+		assert_int_equal(rmdir(path), 0);
+	}
+	put("cpu.weight", "10\n");
+	put("cpu.max", "5000 25000\n");
+	carry(VERB_QUOTA, 10000, 25000);        /* squeezed anew: this one is ours */
+	assert_int_equal(act_left_over(act), 1);
+	assert_int_equal(act_restore_left_over(act, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(act_left_over(act), 0);
+	assert_string_equal(get("cpu.weight"), "100");
+	assert_string_equal(get("cpu.max"), "10000 25000");
+	carry(VERB_RELEASE, 0, 0);
+	assert_string_equal(get("cpu.max"), "max 100000");
+	assert_int_equal(act_live(act), 0);
+}
+
+/* Tighter than ours: what somebody set in mid-squeeze is not loosened, and is there afterwards. */
+static void test_a_tighter_limit_stays(void **state)
+{
+	struct drift d[4];
+
+	carry(VERB_QUOTA, 25000, 100000);
+	put("cpu.max", "10000 200000\n");
+	assert_int_equal(act_check_drift(act, d, ELEMENTSOF(d)), 1);
+	carry(VERB_QUOTA, 25000, 100000);
+	assert_string_equal(get("cpu.max"), "10000 200000");
+	assert_int_equal(act_check_drift(act, d, ELEMENTSOF(d)), 0);
+	carry(VERB_QUOTA, 3000, 100000);
+	assert_string_equal(get("cpu.max"), "3000 100000");
+	carry(VERB_QUOTA, 50000, 100000);       /* relaxed, but not beyond theirs */
+	assert_string_equal(get("cpu.max"), "10000 200000");
+	carry(VERB_RELEASE, 0, 0);
+	assert_string_equal(get("cpu.max"), "10000 200000");
+
+	carry(VERB_WEIGHT, 20, 0);
+	put("cpu.weight", "3\n");
+	carry(VERB_WEIGHT, 20, 0);
+	assert_string_equal(get("cpu.weight"), "3");
+	carry(VERB_WEIGHT, 2, 0);
+	carry(VERB_WEIGHT, 20, 0);
+	carry(VERB_RELEASE, 0, 0);
+	assert_string_equal(get("cpu.weight"), "3");
+	assert_int_equal(act_live(act), 0);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_weight_between_two_writes), T(test_quota_between_two_writes), T(test_original_between_two_writes),
-		T(test_before_the_release), T(test_over_squeeze_and_lifeline), T(test_over_a_lifeline), T(test_freeze),
+		T(test_before_the_release), T(test_over_squeeze_and_lifeline), T(test_over_a_lifeline), T(test_freeze), T(test_left_over),
+		T(test_a_tighter_limit_stays),
 	};
 
 	return cmocka_run_group_tests_name("knob", tests, NULL, NULL);

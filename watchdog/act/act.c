@@ -162,7 +162,7 @@ static int act_release_tasks(struct act *a, uint64_t group, uint32_t mask, bool 
 	return r;
 }
 
-static int act_release_jail(struct act *a, struct journal_record *record, usec_t until)
+static int act_release_jail(struct act *a, struct journal_record *record, usec_t until, unsigned wait)
 {
 	_cleanup_(place_close) struct place p = { .fd = -1 };
 	char path[GROUP_PATH_MAX];
@@ -173,12 +173,14 @@ static int act_release_jail(struct act *a, struct journal_record *record, usec_t
 	if (r == -ESTALE)
 		return journal_done(a->journal, record);
 	if (r >= 0)
-		r = jail_leave(a->journal, record, &p, until, &moved);
+		r = jail_leave(a->journal, record, &p, until, wait, &moved);
 	return r < 0 ? r : KNOB_RESTORED;
 }
 
+enum { FINAL = 1, LEFT_OVER = 2, PATIENT = 4 };        /* tasks_restore()'s final; only what an earlier guard left; nobody waits for us */
+
 /* Everything of one group (GROUP_NONE: of all) by the verbs in mask. The first error. */
-static int act_release(struct act *a, uint64_t group, uint32_t mask, bool final, usec_t until, unsigned *ret_n)
+static int act_release(struct act *a, uint64_t group, uint32_t mask, unsigned how, usec_t until, unsigned *ret_n)
 {
 	struct journal_record *record;
 	char kept[ACT_MESSAGE_MAX] = "";
@@ -189,14 +191,14 @@ static int act_release(struct act *a, uint64_t group, uint32_t mask, bool final,
 		for (depth = 0; depth != UINT32_MAX; depth = deeper) {
 			deeper = UINT32_MAX;
 			for (record = journal_next(a->journal, NULL); record != NULL; record = journal_next(a->journal, record)) {
-				if (record->kind != release_order[i] || (group != GROUP_NONE && record->group != group) ||
-				    !(mask & MASK(record->verb)) || record->depth < depth)
+				if (record->kind != release_order[i] || (how & LEFT_OVER && !journal_is_old(a->journal, record)) ||
+				    (group != GROUP_NONE && record->group != group) || !(mask & MASK(record->verb)) || record->depth < depth)
 					continue;
 				if (record->depth > depth) {
 					deeper = MIN(deeper, record->depth);
 					continue;
 				}
-				r = record->kind == JOURNAL_JAIL ? act_release_jail(a, record, until) : knob_release(a, record);
+				r = record->kind == JOURNAL_JAIL ? act_release_jail(a, record, until, how & PATIENT ? UINT32_MAX : JAIL_WAITS) : knob_release(a, record);
 				if (r == KNOB_RESTORED)
 					(*ret_n)++;
 				if (r < 0 && error == 0) {
@@ -208,7 +210,8 @@ static int act_release(struct act *a, uint64_t group, uint32_t mask, bool final,
 	for (record = journal_next(a->journal, NULL); record != NULL; record = journal_next(a->journal, record)) {
 		const struct journal_record *first = NULL;
 
-		if ((record->kind != JOURNAL_TASK && record->kind != JOURNAL_SINCE) || !(mask & MASK(record->verb)) ||
+		if ((record->kind != JOURNAL_TASK && record->kind != JOURNAL_SINCE) ||
+		    (how & LEFT_OVER && !journal_is_old(a->journal, record)) || !(mask & MASK(record->verb)) ||
 		    (group != GROUP_NONE && record->group != group))
 			continue;
 		for (first = journal_next(a->journal, NULL); first != record; first = journal_next(a->journal, first))
@@ -217,7 +220,7 @@ static int act_release(struct act *a, uint64_t group, uint32_t mask, bool final,
 				break;
 		if (first != record)
 			continue;               /* its group had its turn, and could not */
-		r = act_release_tasks(a, record->group, mask, final, until, ret_n);
+		r = act_release_tasks(a, record->group, mask, how & FINAL, until, ret_n);
 		if (r < 0 && error == 0) {
 			error = r;
 			memcpy(kept, a->message, sizeof(kept));
@@ -234,10 +237,10 @@ int act_restore_all(struct act *a, unsigned *ret_n)
 	int r, e;
 
 	a->message[0] = '\0';
-	r = act_release(a, GROUP_NONE, MASK_ALL, false, tree_clock() + ACT_RESTORE_BUDGET, &n);
+	r = act_release(a, GROUP_NONE, MASK_ALL, PATIENT, tree_clock() + ACT_RESTORE_BUDGET, &n);
 	if (journal_live(a->journal) > 0) {
 		(void)nanosleep(&pause, NULL);          /* forks that had begun (tasks.c) */
-		e = act_release(a, GROUP_NONE, MASK_ALL, true, tree_clock() + ACT_RESTORE_BUDGET, &n);
+		e = act_release(a, GROUP_NONE, MASK_ALL, FINAL | PATIENT, tree_clock() + ACT_RESTORE_BUDGET, &n);
 		r = e < 0 ? e : journal_live(a->journal) > 0 ? r : 0;
 	}
 	if (ret_n != NULL)
@@ -251,6 +254,22 @@ int act_restore_all(struct act *a, unsigned *ret_n)
 		return r < 0 ? r : e;
 	}
 	return r;
+}
+
+unsigned act_left_over(const struct act *a)
+{
+	unsigned n = 0;
+
+	for (const struct journal_record *r = journal_next(a->journal, NULL); r != NULL; r = journal_next(a->journal, r))
+		n += journal_is_old(a->journal, r);
+	return n;
+}
+
+int act_restore_left_over(struct act *a, unsigned *ret_n)
+{
+	a->message[0] = '\0';
+	*ret_n = 0;
+	return act_release(a, GROUP_NONE, MASK_ALL, LEFT_OVER, tree_clock() + ACT_BUDGET, ret_n);
 }
 
 /* What is wrong with a journal is said while it is opened, and nothing else is. */
@@ -334,6 +353,21 @@ static int act_target(struct act *a, const struct group_info *group)
 	return -EPERM;
 }
 
+/* Somebody's own limit, also one set in mid-squeeze, is never loosened: the tighter one holds. */
+static void act_tighter(struct act *a, enum journal_kind kind, uint64_t group, const struct journal_values *now, struct journal_values *to)
+{
+	const struct journal_record *record = journal_find(a->journal, kind, group);
+	struct journal_values own = *now;
+
+	if (record != NULL)
+		own = throttle_is_ours(record, now) ? record->original : throttle_theirs(record, now);
+	if (kind == JOURNAL_QUOTA && own.v[0] > 0 && own.v[0] * to->v[1] < to->v[0] * own.v[1]) {
+		to->v[0] = own.v[0];
+		to->v[1] = own.v[1];
+	} else if (kind == JOURNAL_WEIGHT && own.v[0] > 0)
+		to->v[0] = MIN(to->v[0], own.v[0]);
+}
+
 static int act_value(struct act *a, enum journal_kind kind, const struct action *action, const struct group_info *group, int64_t *ret)
 {
 	_cleanup_(place_close) struct place p = { .fd = -1 };
@@ -349,11 +383,14 @@ static int act_value(struct act *a, enum journal_kind kind, const struct action 
 		r = knob_lifeline(a, group->id, &p, action->value, &now);
 		break;
 	case JOURNAL_WEIGHT:
+		r = throttle_read(&p, kind, &now);
 		to.v[0] = throttle_weight_to_file(p.v2, action->value);
+		act_tighter(a, kind, group->id, &now, &to);
 		break;
 	case JOURNAL_QUOTA:
 		r = throttle_read(&p, kind, &now);
 		to = (struct journal_values){ .v = { action->value, action->value2, now.v[2] < 0 ? -1 : 0 } };
+		act_tighter(a, kind, group->id, &now, &to);
 		break;
 	case JOURNAL_PIDS:
 		to.v[0] = action->value;
@@ -440,7 +477,7 @@ bool act_carry_out(struct act *a, const struct action *action, const struct task
 
 	a->message[0] = '\0';
 	if (verb == VERB_RELEASE) {
-		r = act_release(a, action->group, action->value != 0 ? (uint32_t)action->value : MASK_ALL & ~MASK(VERB_LIFELINE), false,
+		r = act_release(a, action->group, action->value != 0 ? (uint32_t)action->value : MASK_ALL & ~MASK(VERB_LIFELINE), 0,
 				tree_clock() + ACT_BUDGET, &n);
 		value = n;
 	} else if (verb == VERB_LIFELINE && group != NULL && !(group->flags & (GROUP_IS_ROOT|GROUP_NO_TARGET)))

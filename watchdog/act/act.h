@@ -4,7 +4,8 @@
  * Contract: whatever is changed is in the undo journal (act/journal.h) before it
  * is changed; an action whose record cannot be written is refused and changes
  * nothing. Every value is read back. Nothing here allocates after act_new(),
- * logs, forks, or takes much longer than ACT_BUDGET.
+ * logs, forks, or takes much longer than ACT_BUDGET; of that it sleeps 20 ms at most,
+ * where a jail or a cgroup without cgroup.kill forks faster than it is emptied.
  *
  * Errors in result.error, as positive errno:
  *   ESTALE   the cgroup or task is gone, or another one has its name now
@@ -58,7 +59,12 @@ struct act *act_free(struct act *a);            /* NULL; restores nothing; takes
  * not be put back: its record stays, call again. *ret_n: how many were put back. */
 int act_restore_all(struct act *a, unsigned *ret_n);
 
-/* The same without a guard: `reprieved --restore`, `reprieve release --all`.
+/* How many records are left of an earlier guard that no squeeze of ours has taken over,
+ * and another try to put back exactly those, within ACT_BUDGET. Returns as act_restore_all(). */
+unsigned act_left_over(const struct act *a);
+int act_restore_left_over(struct act *a, unsigned *ret_n);
+
+/* act_restore_all() without a guard: `reprieved --restore`, `reprieve release --all`.
  * 0 also where there was nothing; ACT_E_RUNNING; -EBADMSG: what could be read is put back, but
  * the journal was damaged; -errno. */
 int act_restore_journal(const char *rundir, act_say_t say, void *userdata, unsigned *ret_n);

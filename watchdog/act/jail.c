@@ -132,6 +132,7 @@ int jail_enter(struct journal *j, uint64_t id, uint64_t inode, const struct plac
 		};
 		r = journal_add(j, &with, group->path, &record);
 	} else {
+		journal_claim(j, record);
 		with = *record;
 		with.previous = with.ours;
 		with.ours = (struct journal_values){ .v = { quota, period } };
@@ -163,7 +164,7 @@ int jail_enter(struct journal *j, uint64_t id, uint64_t inode, const struct plac
 
 			if (group->message != NULL)
 				str_copy(kept, sizeof(kept), group->message);
-			(void)jail_leave(j, record, group, tree_clock() + 20 * USEC_PER_MSEC, &moved);
+			(void)jail_leave(j, record, group, tree_clock() + 20 * USEC_PER_MSEC, JAIL_WAITS, &moved);
 			if (group->message != NULL)
 				str_copy(group->message, group->message_size, kept);
 		}
@@ -176,8 +177,8 @@ int jail_enter(struct journal *j, uint64_t id, uint64_t inode, const struct plac
 	return 0;
 }
 
-/* How many went back in one round, or -errno. */
-static int jail_empty(const struct place *jail, const struct place *group)
+/* How many went back in one round, or -errno; -ETIMEDOUT: not all until then. */
+static int jail_empty(const struct place *jail, const struct place *group, usec_t until)
 {
 	_cleanup_(idlist_close) struct idlist ids = { .fd = -1 };
 	int tid, n = 0, r;
@@ -185,7 +186,9 @@ static int jail_empty(const struct place *jail, const struct place *group)
 	r = idlist_open(&ids, jail, place_threads(jail));
 	if (r < 0)
 		return r;
-	while ((tid = idlist_next(&ids)) > 0) {
+	for (unsigned i = 1; (tid = idlist_next(&ids)) > 0; i++) {
+		if (i % 64 == 0 && tree_clock() > until)
+			return -ETIMEDOUT;
 		r = place_write_number(group, place_threads(group), tid);
 		if (r >= 0)
 			n++;
@@ -209,27 +212,30 @@ static int jail_remove(const struct place *group, const struct place *jail)
 	return r;
 }
 
-int jail_leave(struct journal *j, struct journal_record *record, const struct place *group, usec_t until, unsigned *ret_n)
+int jail_leave(struct journal *j, struct journal_record *record, const struct place *group, usec_t until, unsigned wait, unsigned *ret_n)
 {
 	_cleanup_(place_close) struct place jail = { .fd = -1 };
 	char text[TREE_FILE_MAX], name[192];
 	struct timespec pause = { .tv_nsec = 1000000 };
-	unsigned moved = 0;
+	unsigned moved = 0, waits = 0;
 	int r, n;
 
 	r = place_child(&jail, group, JAIL_NAME);
 	if (r >= 0)
 		jail_furnish(&jail);
 	while (r >= 0) {
-		n = jail_empty(&jail, group);
+		n = jail_empty(&jail, group, until);
 		moved += n > 0 ? (unsigned)n : 0;
+		if (n == -ETIMEDOUT)
+			return place_fail(group, n, "the jail of cgroup %s has too many tasks for one turn",
+					  str_escape(name, sizeof(name), group->path));
 		if (n < 0 && n != -ESTALE)
 			return n;
 		r = jail_remove(group, &jail);
 		if (r != -EBUSY)
 			break;
 		/* Born in the meantime, or dying. */
-		if (tree_clock() > until)
+		if (tree_clock() > until || waits++ >= wait)
 			return place_fail(group, -ETIMEDOUT, "the jail of cgroup %s does not get empty: its tasks fork faster than they can be moved",
 					  str_escape(name, sizeof(name), group->path));
 		(void)nanosleep(&pause, NULL);

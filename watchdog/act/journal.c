@@ -60,6 +60,7 @@ struct journal {
 	uint64_t boot[2];
 	struct act_layout layout;
 	unsigned slots, used, live;     /* used: slots behind it are free */
+	bool old[JOURNAL_SLOTS];
 	struct journal_record records[JOURNAL_SLOTS];
 };
 
@@ -287,6 +288,7 @@ static const char *journal_load(struct journal *j, int fd, unsigned *ret_bad, bo
 			(void)journal_write(fd, &slot, sizeof(slot.record), slot_offset(j, &j->records[i]));
 			continue;
 		}
+		j->old[i] = true;
 		j->live++;
 		j->used = i + 1;
 	}
@@ -321,6 +323,7 @@ static int journal_open(struct journal *j, const char *rundir, act_say_t say, vo
 		journal_say(say, userdata, rundir, "set aside as " JOURNAL_BAD "; nothing in it was used");
 	}
 	memset(j->records, 0, sizeof(j->records));
+	memset(j->old, 0, sizeof(j->old));
 	j->live = j->used = j->slots = 0;
 	if (renameat(j->dir_fd, JOURNAL_FILE, j->dir_fd, JOURNAL_BAD) < 0 && errno != ENOENT)
 		return -errno;
@@ -452,10 +455,21 @@ int journal_done(struct journal *j, struct journal_record *record)
 	if (r < 0)
 		return r;
 	*record = free_slot;
+	journal_claim(j, record);
 	j->live--;
 	while (j->used > 0 && j->records[j->used - 1].sum == 0)
 		j->used--;
 	return 0;
+}
+
+bool journal_is_old(const struct journal *j, const struct journal_record *record)
+{
+	return j->old[record - j->records];
+}
+
+void journal_claim(struct journal *j, const struct journal_record *record)
+{
+	j->old[record - j->records] = false;
 }
 
 unsigned journal_live(const struct journal *j)

@@ -86,6 +86,10 @@ int  journal_add(struct journal *j, const struct journal_record *record, const c
 int  journal_update(struct journal *j, struct journal_record *record, const struct journal_record *with);
 int  journal_done(struct journal *j, struct journal_record *record);    /* frees the slot */
 
+/* Was it on file when the journal was opened, and has nobody claimed it since? */
+bool journal_is_old(const struct journal *j, const struct journal_record *record);
+void journal_claim(struct journal *j, const struct journal_record *record);
+
 unsigned journal_live(const struct journal *j);
 /* Live records, in slot order; NULL begins and ends. Adding and freeing while walking is fine. */
 struct journal_record *journal_next(const struct journal *j, const struct journal_record *previous);

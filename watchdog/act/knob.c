@@ -142,6 +142,8 @@ int knob_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t gro
 	struct journal_values now;
 	int r;
 
+	if (!is_new)
+		journal_claim(a->journal, record);
 	if (kind == JOURNAL_WEIGHT && journal_find(a->journal, JOURNAL_IDLE, group) != NULL)
 		return place_fail(p, -EBUSY, "an idle cgroup (cpu.idle) has no weight: release cpu.idle first");
 	r = throttle_read(p, kind, &now);

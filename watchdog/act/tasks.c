@@ -288,6 +288,10 @@ int tasks_lower(struct journal *j, enum verb verb, uint64_t id, uint64_t inode, 
 	unsigned changed = 0;
 	int first = 0, r;
 
+	/* They are put back by group: from now on all of it is this squeeze's. */
+	for (struct journal_record *x = journal_next(j, NULL); x != NULL; x = journal_next(j, x))
+		if ((x->kind == JOURNAL_TASK || x->kind == JOURNAL_SINCE) && x->group == id)
+			journal_claim(j, x);
 	if (verb == VERB_TASKS_IDLE && since != NULL && since->original.v[2] != 0) {
 		struct journal_record with = *since;
 

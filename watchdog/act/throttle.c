@@ -17,7 +17,8 @@
  * frozen helps nobody and may hold locks: act.c thaws it again.
  *
  * Killing: cgroup.kill (5.14) is safe against forks. Without it the cgroup is frozen
- * (0.3 to 1.6 ms; a moment is waited for that), each process gets its SIGKILL, and it is thawed, upon which they die. */
+ * (0.3 to 1.6 ms; a moment is waited for that), each process gets its SIGKILL, and it is thawed, upon which they die:
+ * nobody waits for that, since what was frozen has forked nothing meanwhile. */
 
 #include <errno.h>
 #include <signal.h>
@@ -288,6 +289,7 @@ int throttle_kill(const struct place *p, const struct place *inner, const struct
 	usec_t until = tree_clock() + THROTTLE_KILL_WAIT;
 	unsigned n = 0;
 	usec_t freeze = tree_clock() + THROTTLE_KILL_FREEZE;
+	bool all = false;
 	int64_t count;
 	int r;
 
@@ -300,7 +302,7 @@ int throttle_kill(const struct place *p, const struct place *inner, const struct
 			*ret_n = n;
 		return r;
 	}
-	while (frozen != NULL && throttle_frozen(frozen) == 0 && tree_clock() < freeze)
+	while (frozen != NULL && !(all = throttle_frozen(frozen) > 0) && tree_clock() < freeze)
 		sleep_msec();
 	/* Where it could not be frozen, it is a race against its forks, and rounds win it mostly. */
 	do {
@@ -313,7 +315,9 @@ int throttle_kill(const struct place *p, const struct place *inner, const struct
 			(void)thaw(frozen);
 			frozen = NULL;
 		}
-		if (r > 0)
+		if (r > 0 && all)
+			r = 0;
+		else if (r > 0)
 			sleep_msec();
 	} while (r > 0 && tree_clock() < until);
 	if (r < 0)

@@ -8,8 +8,8 @@
 #include "act/journal.h"
 #include "act/tree.h"
 
-#define THROTTLE_KILL_FREEZE (20 * USEC_PER_MSEC)       /* until frozen, before a kill without cgroup.kill */
-#define THROTTLE_KILL_WAIT   (60 * USEC_PER_MSEC)       /* until nobody is left to be killed */
+#define THROTTLE_KILL_FREEZE (5 * USEC_PER_MSEC)        /* until frozen, before a kill without cgroup.kill */
+#define THROTTLE_KILL_WAIT   (20 * USEC_PER_MSEC)       /* in all, until nobody is left that could fork */
 
 int  throttle_read(const struct place *p, enum journal_kind kind, struct journal_values *ret);
 

@@ -35,6 +35,7 @@
 
 #define CGROUP_V1_MAGIC 0x27e0eb
 #define CGROUP_V2_MAGIC 0x63677270
+#define HANDLE_KERNFS   0xfe    /* FILEID_KERNFS: the handle is the id */
 #define PROC_CGROUP_MAX 4096    /* bytes of /proc/PID/cgroup; a longer one is not understood */
 
 usec_t tree_clock(void)
@@ -189,6 +190,26 @@ static int open_beneath(int root_fd, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+/* v1 lets a cgroup be renamed; its id is its handle as well. Needs CAP_DAC_READ_SEARCH;
+ * without it things stay as they are: gone, or another one. */
+static void open_renamed(struct place *p, const struct tree *t, uint64_t inode)
+{
+	_cleanup_(cleanup_close) int root = openat(t->fd, ".", O_RDONLY|O_DIRECTORY|O_CLOEXEC);     /* O_PATH is not taken */
+	struct {
+		struct file_handle h;
+		uint64_t id;
+	} handle = { .h = { .handle_bytes = sizeof(inode), .handle_type = HANDLE_KERNFS } };
+	int fd;
+
+	memcpy(handle.h.f_handle, &inode, sizeof(inode));
+	fd = root < 0 || t->v2 || t->fake ? -1 : open_by_handle_at(root, &handle.h, O_PATH|O_DIRECTORY|O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (p->fd >= 0)
+		place_close(p);
+	p->fd = fd;
+}
+
 int place_open(struct place *p, const struct tree *t, const char *path, uint64_t inode, char *message, size_t size)
 {
 	char name[192];
@@ -200,6 +221,8 @@ int place_open(struct place *p, const struct tree *t, const char *path, uint64_t
 	if (!journal_path_is_sound(path))
 		return place_fail(p, -EPERM, "%s is never a target", place_name(p, name));
 	p->fd = open_beneath(t->fd, path);
+	if (inode != 0 && (p->fd == -ENOENT || (p->fd >= 0 && place_inode(p) != inode)))
+		open_renamed(p, t, inode);
 	if (p->fd < 0) {
 		int r = p->fd;
 
@@ -460,9 +483,12 @@ int tree_find(const struct tree *t, const struct tree *from, const struct place 
 	r = idlist_open(&ids, &there, "cgroup.procs");
 	if (r < 0)
 		return r;
-	for (seen = 0; seen < TREE_CHECK_TASKS && (pid = idlist_next(&ids)) > 0; seen++) {
+	for (seen = 0; (pid = idlist_next(&ids)) > 0; seen++) {
 		size_t n = strlen(group->path);
 
+		if (seen == TREE_CHECK_TASKS)
+			return place_fail(group, -ENOENT, "the %s cgroup of %s has more than %d processes, which cannot all be asked whose they are",
+					  t->controller, name, TREE_CHECK_TASKS);
 		if (proc_cgroup(pid, text) < 0 || tree_parse_proc_cgroup(text, from->v2 ? "" : from->controller, other) < 0)
 			continue;
 		if (strncmp(other, group->path, n) != 0 || (other[n] != '\0' && other[n] != '/'))

@@ -17,7 +17,7 @@
 #include "core/limits.h"
 
 #define TREE_FILE_MAX    256    /* bytes of a control file's content; beyond: -EFBIG */
-#define TREE_CHECK_TASKS 1024   /* processes looked at before a foreign tree's cgroup counts as the target's own */
+#define TREE_CHECK_TASKS 4096   /* processes of a foreign tree's cgroup asked whose they are, about 5 us each; beyond: it is left alone */
 
 struct tree {
 	int fd;                         /* -1: there is no such hierarchy */
@@ -42,7 +42,7 @@ struct place {
 	size_t message_size;
 };
 
-/* -ESTALE: it is gone, or it is another one (inode 0: any). */
+/* -ESTALE: it is gone, or it is another one (inode 0: any). One that was renamed (v1) is found by its inode. */
 int  place_open(struct place *p, const struct tree *t, const char *path, uint64_t inode, char *message, size_t size);
 int  place_child(struct place *p, const struct place *parent, const char *name);        /* name: one component. -ENOENT */
 void place_close(struct place *p);      /* for _cleanup_ */

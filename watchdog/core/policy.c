@@ -369,7 +369,16 @@ static bool process_match(const char *pattern, const char *comm)
  * such names are not the system's, and only Cgroups= can mean them. */
 static bool below_other_manager(const char *path)
 {
+	const char *guest = strstr(path, "/lxc.payload");
 	size_t hex = 0;
+
+	/* A guest of LXC, or of machined: a unit in machine.slice is the host's, what lies below it is not. */
+	if (strstr(path, "/lxc/") != NULL || (guest != NULL && strchr(guest + 1, '/') != NULL))
+		return true;
+	if (str_starts(path, "/machine.slice/"))
+		for (guest = path + 1; (guest = strchr(guest, '/')) != NULL; guest++)
+			if (memcmp(guest - 6, ".slice", 6) != 0)
+				return true;
 
 	if (strstr(path, "/user@") != NULL && strchr(strstr(path, "/user@") + 1, '/') != NULL)
 		return true;

@@ -31,6 +31,10 @@ static const char *error_words(int error)
 	case EPERM:
 	case EACCES:
 		return "not permitted; is the cgroup tree mounted read-only, or a capability missing?";
+	case ENODEV:
+		return "no cgroup tree to act in is mounted";
+	case ENOLCK:
+		return "there is no undo journal, so nothing is changed; `reprieve status` says why";
 	case EROFS:
 		return "the cgroup tree is read-only";
 	case ENOSPC:

@@ -137,7 +137,7 @@ static void write_lifeline(struct json *j, const struct facts *f)
 		json_begin_object(j);
 		json_kstring(j, "unit", f->lifeline[i].unit);
 		key_int_if(j, "before", f->lifeline[i].before >= 0, f->lifeline[i].before);
-		json_kint(j, "after", f->lifeline[i].after);
+		key_int_if(j, "after", f->lifeline[i].after >= 0, f->lifeline[i].after);
 		json_kstring(j, "by", f->lifeline[i].by_systemd ? "systemd" : "cgroupfs");
 		json_kbool(j, "failed", f->lifeline[i].failed);
 		json_end_object(j);

@@ -24,7 +24,7 @@ struct fact {
 struct lifeline_row {
 	uint64_t group;
 	char unit[GROUP_PATH_MAX];
-	int32_t before, after;          /* weight on the v2 scale; before -1: unknown yet */
+	int32_t before, after;          /* weight on the v2 scale; before -1: unknown yet; after -1: to be put back, not done yet */
 	bool by_systemd;
 	bool failed;
 	uint64_t asked;                 /* id of the newest request to the steward */

@@ -154,7 +154,7 @@ static void carry(struct driver *d, const struct action *a)
 		return;
 	default:
 		if (d->act == NULL)
-			r = (struct result){ .action = a->id, .status = RESULT_FAILED, .error = EROFS };
+			r = (struct result){ .action = a->id, .status = RESULT_FAILED, .error = d->no_act };
 		else if (!act_carry_out(d->act, a, &d->actions.tasks[a->task_first], g, &r)) {
 			loop_set_timer(d->loop, &d->pending, loop_now(d->loop) + ACT_POLL, on_pending, d);
 			return;
@@ -470,7 +470,7 @@ static void on_answer(const struct talk_answer *a, struct wire *w, void *data)
 
 		if (a->status == 0 && talk_get_lifelined(w, &l) == 0)
 			e.result.value = l.after;
-		lifelines_answered(d, a->id, a->status < 0);
+		lifelines_answered(d, a->id, a->status);
 		break;
 	}
 	case PROTOCOL_CHECK: {
@@ -500,7 +500,7 @@ int driver_init(struct driver *d, const struct driver_config *c)
 
 	if (engine == NULL)
 		return -ENOMEM;
-	*d = (struct driver){ .loop = c->loop, .engine = engine, .act = c->act, .helpers = c->helpers, .recorder = c->recorder, .set = c->set,
+	*d = (struct driver){ .loop = c->loop, .engine = engine, .act = c->act, .no_act = c->no_act, .helpers = c->helpers, .recorder = c->recorder, .set = c->set,
 			      .systemd = c->systemd, .service = c->service, .tick = LOOP_TIMER_INIT, .deadline = LOOP_TIMER_INIT, .pending = LOOP_TIMER_INIT };
 	engine_init(engine, c->set, c->seed);
 	return 0;

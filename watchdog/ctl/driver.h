@@ -25,7 +25,8 @@ struct driver {
 	struct loop *loop;
 	struct engine *engine;
 	struct sampler *sampler;
-	struct act *act;                        /* NULL: no journal, nothing can be squeezed */
+	struct act *act;                        /* NULL: nothing can be squeezed, */
+	int no_act;                             /* for this reason, an errno */
 	struct helpers *helpers;
 	struct recorder *recorder;              /* NULL: none */
 	struct facts facts;
@@ -57,6 +58,7 @@ struct driver {
 struct driver_config {
 	struct loop *loop;
 	struct act *act;
+	int no_act;
 	struct helpers *helpers;
 	struct recorder *recorder;
 	const struct policy_set *set;

@@ -16,6 +16,7 @@
 #include "base/macro.h"
 #include "base/str.h"
 #include "ctl/helpers.h"
+#include "sys/log.h"
 
 static struct helpers *owner_of(struct helper_link *k)
 {
@@ -255,7 +256,11 @@ void helpers_deinit(struct helpers *h)
 	h->stopping = true;
 	for (unsigned i = ELEMENTSOF(h->link); i-- > 0;) {
 		cut(h, &h->link[i]);
-		child_stop(&h->link[i].child, USEC_PER_SEC);
+		if (h->link[i].role == ROLE_STEWARD && !child_ask_stop(&h->link[i].child, HELPERS_PATIENCE)) {
+			log_notice("waiting for the steward, which puts lifeline weights back");
+			child_stop(&h->link[i].child, HELPERS_STOP - HELPERS_PATIENCE);
+		} else
+			child_stop(&h->link[i].child, USEC_PER_SEC);
 		if (h->link[i].child_end >= 0)
 			(void)close(h->link[i].child_end);
 	}

@@ -17,6 +17,8 @@
 
 #define HELPERS_OWN_ID (UINT64_C(1) << 63)      /* ids of the guard's own asks; the others are action ids */
 #define HELPERS_ACCEPTS 20                      /* connections a second; beyond: they wait */
+#define HELPERS_STOP (20 * USEC_PER_SEC)        /* at a stop, for a steward that puts back through a starved systemd */
+#define HELPERS_PATIENCE (2 * USEC_PER_SEC)     /* of that, without a word */
 #define HELPERS_SILENCE (30 * USEC_PER_SEC)     /* an ask unanswered for so long: the helper is cut off */
 
 struct helper_link {

@@ -2,7 +2,8 @@
 /* lifelines: the weights that were given beforehand, and who has been asked for them.
  *
  * Under systemd they go through the steward, who may come late or again: a row is what
- * shall hold, and a new steward is asked for all rows. Elsewhere act writes them. How
+ * shall hold, -1 where that is nothing but could not be asked for yet, and a new steward
+ * is asked for all rows. Elsewhere act writes them. How
  * high they are is decided in core: by the engine for what policies name, by
  * policy_own_weight() for our own units, which are no cgroup the engine acts on. */
 #include <errno.h>
@@ -32,8 +33,8 @@ static void lifeline_row(struct driver *d, uint64_t group, uint64_t asked, const
 	for (uint32_t i = 0; i < d->facts.n_lifeline; i++)
 		if (d->facts.lifeline[i].group == group || strcmp(d->facts.lifeline[i].unit, unit) == 0)
 			row = &d->facts.lifeline[i];
-	if (after < 0) {                        /* put back: the row goes */
-		if (row != NULL && !failed)
+	if (after < 0 && (row == NULL || !failed)) {    /* put back: the row goes */
+		if (row != NULL)
 			*row = d->facts.lifeline[--d->facts.n_lifeline];
 		return;
 	}
@@ -101,12 +102,12 @@ void lifelines_own(struct driver *d)
 		bool asked = false, have = false;
 
 		for (uint32_t k = 0; k < d->facts.n_lifeline; k++)
-			have = have || strcmp(d->facts.lifeline[k].unit, own[i]) == 0;
+			have = have || (d->facts.lifeline[k].after > 0 && strcmp(d->facts.lifeline[k].unit, own[i]) == 0);
 		if ((weight > 0) == have)
 			continue;
 		if (helpers_have(d->helpers, ROLE_STEWARD))
 			asked = ask_lifeline(d, HELPERS_OWN_ID | ++d->own_id, own[i], weight) == 0;
-		lifeline_row(d, GROUP_NONE - 1 - i, HELPERS_OWN_ID | d->own_id, own[i], WEIGHT_DEFAULT, weight, true, weight > 0 && !asked);
+		lifeline_row(d, GROUP_NONE - 1 - i, HELPERS_OWN_ID | d->own_id, own[i], WEIGHT_DEFAULT, weight, true, !asked);
 	}
 }
 
@@ -139,9 +140,17 @@ void lifelines_gone(struct driver *d, uint64_t group)
 	}
 }
 
-void lifelines_answered(struct driver *d, uint64_t asked, bool failed)
+void lifelines_answered(struct driver *d, uint64_t asked, int error)
 {
-	for (uint32_t i = 0; i < d->facts.n_lifeline; i++)
-		if (d->facts.lifeline[i].by_systemd && d->facts.lifeline[i].asked == asked)
-			d->facts.lifeline[i].failed = failed;
+	for (uint32_t i = 0; i < d->facts.n_lifeline; i++) {
+		struct lifeline_row *row = &d->facts.lifeline[i];
+
+		if (!row->by_systemd || row->asked != asked)
+			continue;
+		row->failed = error < 0;
+		/* -ENOENT: it had put that back at its start. */
+		if (row->after < 0 && (error == 0 || error == -ENOENT))
+			*row = d->facts.lifeline[--d->facts.n_lifeline];
+		return;
+	}
 }

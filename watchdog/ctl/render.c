@@ -130,8 +130,12 @@ static void render_rows(FILE *out, struct json_object *s)
 	for (size_t i = 0; i < length(a) && i < ROWS_SHOWN; i++) {
 		struct json_object *l = json_object_array_get_idx(a, i);
 
-		fprintf(out, "%s%s: weight %s, was %s (by %s)%s\n", i ? "            " : "  lifeline  ", text(l, "unit"), text(l, "after"), text(l, "before"),
-			text(l, "by"), json_object_get_boolean(get(l, "failed")) ? ", failed" : "");
+		if (get(l, "after") == NULL)
+			fprintf(out, "%s%s: weight %s not put back yet (by %s)\n", i ? "            " : "  lifeline  ", text(l, "unit"),
+				text(l, "before"), text(l, "by"));
+		else
+			fprintf(out, "%s%s: weight %s, was %s (by %s)%s\n", i ? "            " : "  lifeline  ", text(l, "unit"), text(l, "after"),
+				text(l, "before"), text(l, "by"), json_object_get_boolean(get(l, "failed")) ? ", failed" : "");
 	}
 	if (n > ROWS_SHOWN)
 		fprintf(out, "            and %zu more (--json shows %s)\n", n - ROWS_SHOWN, n == length(a) ? "all" : "some more");

@@ -164,19 +164,29 @@ int child_signal(struct child *c, int signo)
 	return syscall(SYS_pidfd_send_signal, c->pidfd, signo, NULL, 0) < 0 ? -errno : 0;
 }
 
-void child_stop(struct child *c, usec_t wait)
+bool child_ask_stop(struct child *c, usec_t wait)
 {
 	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
-	int code, status;
 
 	if (c->loop == NULL)
-		return;
+		return true;
 	c->spec.restart = false;
 	loop_cancel_timer(c->loop, &c->timer);
 	if (c->pid == 0)
-		return;
+		return true;
 	(void)child_signal(c, SIGTERM);
-	if (poll(&p, 1, (int)MIN(wait / USEC_PER_MSEC, (usec_t)600000)) != 1) {
+	return poll(&p, 1, (int)MIN(wait / USEC_PER_MSEC, (usec_t)600000)) == 1;
+}
+
+void child_stop(struct child *c, usec_t wait)
+{
+	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+	bool ended = child_ask_stop(c, wait);
+	int code, status;
+
+	if (c->loop == NULL || c->pid == 0)
+		return;
+	if (!ended) {
 		(void)child_signal(c, SIGKILL);
 		(void)poll(&p, 1, KILL_WAIT_MSEC);  /* it needs a CPU to die; in D state it does not: go on */
 	}

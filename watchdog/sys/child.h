@@ -46,5 +46,7 @@ struct child {
 int  child_start(struct child *c, struct loop *l, const struct child_spec *spec);  /* 0 or -errno of the first start */
 void child_set_fd(struct child *c, int index, int fd);         /* which fd the next start passes */
 int  child_signal(struct child *c, int signo);                 /* 0, -ESRCH where not running */
+/* No restart from now on; SIGTERM, up to `wait` for the end: has it come? Not reaped. Blocks: before child_stop() only. */
+bool child_ask_stop(struct child *c, usec_t wait);
 /* No restart from now on; SIGTERM, up to `wait` for the end, then SIGKILL; reaped. Blocks: for stopping only. */
 void child_stop(struct child *c, usec_t wait);
