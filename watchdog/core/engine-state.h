@@ -287,11 +287,13 @@ void squeeze_release(struct engine *e, struct squeeze *s, const struct reason *r
 void squeeze_climb(struct engine *e, struct squeeze *s, enum rung rung);
 void squeeze_share(struct engine *e, uint32_t pool);    /* the pool's share onto its quotas */
 void squeeze_flush(struct engine *e);                   /* what is to be done → actions */
-void squeeze_remember(struct engine *e, uint64_t group, enum why why, usec_t until);
 bool squeeze_stuck(const struct squeeze *s);            /* could not be released, and is tried again slowly */
 bool squeeze_holds(const struct engine *e);             /* is there any other? */
-void squeeze_forget(struct engine *e);          /* at the alarm's end: all but what a person or another writer wants */
-bool squeeze_barred(const struct engine *e, uint64_t group, bool realtime);
+
+/* memory.c: who is let alone for a while */
+void memory_add(struct engine *e, uint64_t group, enum why why, usec_t until);
+void memory_forget(struct engine *e);         /* at the alarm's end: all but what a person or another writer wants */
+bool memory_bars(const struct engine *e, uint64_t group, bool realtime);
 
 /* orders.c: events that are no measurements */
 int  orders_group(struct engine *e, const struct group_info *info);

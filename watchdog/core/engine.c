@@ -242,7 +242,7 @@ static void end_alarm(struct engine *e)
 	e->level = 0;
 	e->level_at = e->over_since = e->login = e->login_at = 0;
 	e->over_windows = 0;
-	squeeze_forget(e);
+	memory_forget(e);
 	e->failed_verbs = 0;
 	memset(&e->triage_memory, 0, sizeof(e->triage_memory));
 	memset(&e->triage, 0, sizeof(e->triage));

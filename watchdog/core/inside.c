@@ -96,7 +96,7 @@ bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret)
 		if (s->group == x->info.id && (!realtime || s->realtime || s->inside || s->release || s->pool != pool))
 			return false;
 	}
-	if (squeeze_barred(e, x->info.id, realtime))
+	if (memory_bars(e, x->info.id, realtime))
 		return false;
 	if (x->self)
 		return false;
@@ -268,7 +268,7 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 				    s->realtime ? "no real-time task that uses a CPU was found in it" : "no task in it stands out that may be lowered");
 		if (!first)
 			return;
-		squeeze_remember(e, s->group, WHY_NOT, e->now + USEC_PER_MIN);
+		memory_add(e, s->group, WHY_NOT, e->now + USEC_PER_MIN);
 		squeeze_release(e, s, &why);
 		return;
 	}
@@ -321,7 +321,7 @@ void inside_watch(struct engine *e)
 			continue;
 		r.why = WHY_VICTIM_WORSE;
 		r.policy = (int16_t)policy;
-		squeeze_remember(e, s->group, WHY_VICTIM_WORSE, e->now + MEMORY_FAILED);
+		memory_add(e, s->group, WHY_VICTIM_WORSE, e->now + MEMORY_FAILED);
 		(void)engine_report(e, WHY_VICTIM_WORSE, &r, s->group, "the endpoint answers badly since; undone");
 		squeeze_release(e, s, &r);
 	}

@@ -195,7 +195,7 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 	switch (o->verb) {
 	case OPERATOR_RELEASE:
 		s = squeeze_find(e, o->group);
-		squeeze_remember(e, o->group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
+		memory_add(e, o->group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
 		if (s != NULL) {
 			squeeze_release(e, s, &r);
 			s->retry_at = 0;
@@ -204,7 +204,7 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 		break;
 	case OPERATOR_RELEASE_ALL:
 		for (i = 0; i < e->n_squeezes; i++) {
-			squeeze_remember(e, e->squeezes[i].group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
+			memory_add(e, e->squeezes[i].group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
 			squeeze_release(e, &e->squeezes[i], &r);
 			e->squeezes[i].retry_at = 0;
 		}

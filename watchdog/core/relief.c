@@ -243,7 +243,7 @@ void relief_release_pool(struct engine *e, uint32_t pool, enum why why, const ch
 		engine_reason(e, &r, why, pool, s->group);
 		r.lasting = e->now - s->since;
 		if (why == WHY_NO_EFFECT || why == WHY_VICTIM_WORSE)
-			squeeze_remember(e, s->group, why, e->now + MEMORY_FAILED);
+			memory_add(e, s->group, why, e->now + MEMORY_FAILED);
 		squeeze_release(e, s, &r);
 	}
 	if (n == 0)

@@ -127,7 +127,7 @@ static void squeeze_failed(struct engine *e, const struct inflight *f, struct sq
 		return;
 	}
 	say_failed(e, f, s, error, "; left alone");
-	squeeze_remember(e, s->group, WHY_FAILED, e->now + (f->verb == VERB_RANK ? MEMORY_RANK : MEMORY_FAILED));
+	memory_add(e, s->group, WHY_FAILED, e->now + (f->verb == VERB_RANK ? MEMORY_RANK : MEMORY_FAILED));
 	r.why = WHY_FAILED;
 	squeeze_release(e, s, &r);
 }
@@ -284,7 +284,7 @@ void results_drift(struct engine *e, const struct drift *d)
 	}
 	r.why = WHY_YIELD;
 	r.lasting = e->now - s->since;
-	squeeze_remember(e, s->group, WHY_YIELD, e->now + MEMORY_YIELDED);
+	memory_add(e, s->group, WHY_YIELD, e->now + MEMORY_YIELDED);
 	(void)engine_report(e, WHY_YIELD, &r, s->group, "somebody keeps rewriting our value; given in, left alone for 10min");
 	squeeze_release(e, s, &r);
 }

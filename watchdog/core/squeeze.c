@@ -52,51 +52,6 @@ bool squeeze_holds(const struct engine *e)
 	return false;
 }
 
-/* No weight helps against real-time tasks: that it did not says nothing of them. */
-bool squeeze_barred(const struct engine *e, uint64_t group, bool realtime)
-{
-	uint32_t i;
-
-	for (i = 0; i < e->n_memories; i++) {
-		const struct memory *m = &e->memories[i];
-
-		if (m->group == group && m->until > e->now && (!realtime || m->realtime || m->why != WHY_NO_EFFECT))
-			return true;
-	}
-	return false;
-}
-
-void squeeze_forget(struct engine *e)
-{
-	uint32_t i, n = 0;
-
-	for (i = 0; i < e->n_memories; i++)
-		if (e->memories[i].until > e->now && (e->memories[i].why == WHY_OPERATOR || e->memories[i].why == WHY_YIELD))
-			e->memories[n++] = e->memories[i];
-	e->n_memories = n;
-}
-
-void squeeze_remember(struct engine *e, uint64_t group, enum why why, usec_t until)
-{
-	uint32_t i, at = e->n_memories, soonest = 0;
-	const struct squeeze *s = squeeze_find(e, group);
-
-	for (i = 0; i < e->n_memories; i++) {
-		if (e->memories[i].group == group || e->memories[i].until <= e->now) {
-			at = i;
-			if (e->memories[i].group == group)
-				break;
-		}
-		if (e->memories[i].until < e->memories[soonest].until)
-			soonest = i;
-	}
-	if (at == MAX_MEMORIES)
-		at = soonest;
-	if (at == e->n_memories)
-		e->n_memories++;
-	e->memories[at] = (struct memory) { .group = group, .why = why, .realtime = s != NULL && s->realtime, .until = until };
-}
-
 /* Something outside counts as a neighbour of the victims where its own siblings (or
  * what lives below them) are who is harmed. */
 static bool weight_counts(const struct engine *e, int slot, permyriad_t over)
@@ -207,7 +162,7 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 				refuse(ret, x->id, "no [Throttle] policy names it");
 			continue;
 		}
-		if (s == NULL && squeeze_barred(e, x->id, false))
+		if (s == NULL && memory_bars(e, x->id, false))
 			continue;
 		fits[i] = s != NULL ? 2 : 1;
 		total += x->blame;
@@ -309,7 +264,7 @@ void squeeze_plan_siblings(struct engine *e, uint32_t pool, int parent, struct p
 		enum rung rung;
 
 		if (u == NULL || x->no_unit != UNIT_OK || u->pinned || u->parent != parent || x->blame * SET_LEAST_PART * 3 / 2 < most || x->usage * 10 <= x->entitled * 11 ||
-		    (pool > 0 && u->throttle != (int16_t)(pool - 1)) || squeeze_barred(e, x->id, false) || !same_stem(like, last_component(&u->info)))
+		    (pool > 0 && u->throttle != (int16_t)(pool - 1)) || memory_bars(e, x->id, false) || !same_stem(like, last_component(&u->info)))
 			continue;
 		c = squeeze_case(e, pool, x->slot, 0);
 		c.pattern = PATTERN_SIBLINGS;
@@ -582,7 +537,7 @@ static void expire(struct engine *e)
 		engine_reason(e, &r, blind ? WHY_FAILED : WHY_TOO_LONG, s->pool, s->group);
 		r.lasting = e->now - s->since;
 		if (!blind) {
-			squeeze_remember(e, s->group, WHY_TOO_LONG, e->now + rest);
+			memory_add(e, s->group, WHY_TOO_LONG, e->now + rest);
 			e->pools[s->pool].cooling = rest;
 		}
 		squeeze_release(e, s, &r);

@@ -214,7 +214,7 @@ void watch_demand(struct engine *e, uint32_t pool)
 				first = s->group;
 			engine_reason(e, &r, WHY_RECOVERED, pool, s->group);
 			r.lasting = e->now - s->since;
-			squeeze_remember(e, s->group, WHY_RECOVERED, e->now + MEMORY_IDLE);
+			memory_add(e, s->group, WHY_RECOVERED, e->now + MEMORY_IDLE);
 			squeeze_release(e, s, &r);
 		}
 	}
