@@ -462,6 +462,8 @@ static void take_down(struct guard *g)
 	if (n > 0)
 		log_notice("put back %u value%s", n, n == 1 ? "" : "s");
 	control_deinit(&g->control);
+	for (uint32_t i = 0; i < g->driver.facts.n_lifeline; i++)
+		g->helpers.puts_back = g->helpers.puts_back || g->driver.facts.lifeline[i].by_systemd;
 	helpers_deinit(&g->helpers);
 	g->sampler = sampler_free(g->sampler);
 	if (g->driver.engine != NULL)

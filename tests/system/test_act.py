@@ -12,8 +12,8 @@ import subprocess
 
 import pytest
 
-from actlab import (DRIVER, HAS_V1, HAS_V2, SCENARIOS, SCHED_BATCH, SCHED_OTHER, STEPS, Driver, Makes, V1Group, V2Group, attr,
-                    crash_everywhere, line, read, write)
+from actlab import (DRIVER, HAS_V1, HAS_V2, SCENARIOS, SCHED_BATCH, SCHED_IDLE, SCHED_OTHER, STEPS, Driver, Makes, V1Group, V2Group, attr,
+                    crash_everywhere, line, policy, read, wait_for, write)
 
 needs_v1 = pytest.mark.skipif(not HAS_V1, reason="needs: cgroup-v1-cpu")
 needs_v2 = pytest.mark.skipif(not HAS_V2, reason="needs: cgroup-v2-cpu")
@@ -112,6 +112,20 @@ def test_renamed_while_squeezed(driver, groups):
     finally:
         os.rmdir(old)
         os.rename(old + "-is", old)
+
+
+@needs_v1
+def test_a_child_that_left_the_cgroup_comes_back(driver, groups):
+    g, away = groups("g"), groups("away")
+    shell = g.spawn("sh", "-c", f"sleep 0.5; sh -c 'echo 0 >{away.cpu}/cgroup.procs; sleep 1000; :'; :")
+    driver.run(f"tasks-idle:{g.path}:{shell}")
+    kids = wait_for(lambda: len(away.members()) == 2 and away.members())
+    assert [policy(k) for k in kids] == [SCHED_IDLE] * 2
+    assert "live 0" in driver.run(f"release:{g.path}", "settle", "live")
+    left = [policy(k) for k in kids]
+    for k in kids:
+        os.kill(k, signal.SIGKILL)
+    assert left == [SCHED_OTHER] * 2
 
 
 @needs_v1

@@ -22,7 +22,8 @@
  * repeated until it finds nothing. That is not all: a fork takes its class early and
  * enters the cgroup's list late, and a starved parent may be between the two for long
  * (seen: one missed in an emulated guest). So the records linger and the search is
- * repeated later. */
+ * repeated later. What left the group is looked for by /proc/TID/children, where the
+ * kernel has that: below each recorded task that lives, as long as its parents do. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -420,6 +421,46 @@ static int restore_forks(const struct journal *j, const struct journal_record *s
 	return tid < 0 ? tid : n;
 }
 
+/* Appends the children of one thread, as many as fit. Fails where it is gone or CONFIG_PROC_CHILDREN is off. */
+static unsigned add_children(int32_t pid, int32_t tid, int32_t queue[static TASKS_CHILDREN_MAX], unsigned n)
+{
+	_cleanup_(idlist_close) struct idlist ids = { .fd = -1 };
+	char name[64];
+	int child;
+
+	str_format(name, sizeof(name), "/proc/%d/task/%d/children", pid, tid);
+	ids.fd = open(name, O_RDONLY|O_CLOEXEC);
+	while (ids.fd >= 0 && n < TASKS_CHILDREN_MAX && (child = idlist_next(&ids)) > 0)
+		queue[n++] = child;
+	return n;
+}
+
+/* Those born below a lowered task that may have left the group. How many were put back. */
+static unsigned restore_children(const struct journal *j, const struct journal_record *since)
+{
+	usec_t until = tree_clock() + TASKS_CHILDREN_TIME;
+	int32_t queue[TASKS_CHILDREN_MAX];
+	struct task_attr was = {}, to;
+	struct task_stat s = {};
+	unsigned n = 0, changed = 0;
+
+	for (const struct journal_record *r = journal_next(j, NULL); r != NULL; r = journal_next(j, r))
+		if (r->kind == JOURNAL_TASK && r->group == since->group && r->verb == VERB_TASKS_IDLE &&
+		    task_stat_read(r->task.tid, &s) >= 0 && s.start == r->task.start)
+			n = add_children(r->task.pid, r->task.tid, queue, n);
+	for (unsigned at = 0; at < n && tree_clock() < until; at++) {
+		/* Older ones were not born lowered, nor was what they bore. */
+		if (task_stat_read(queue[at], &s) < 0 || s.start < (uint64_t)since->original.v[0])
+			continue;
+		if (is_idle(queue[at]) && attr_get(queue[at], &was) >= 0) {
+			to = attr_for(&was, SCHED_OTHER, was.nice);
+			changed += task_set(queue[at], s.start, &to) >= 0;
+		}
+		n = add_children(queue[at], queue[at], queue, n);
+	}
+	return changed;
+}
+
 /* Is it still as we made it? */
 static bool task_is_lowered(const struct journal_task *t)
 {
@@ -471,6 +512,8 @@ int tasks_restore(struct journal *j, uint64_t id, uint32_t mask, const struct pl
 		}
 		changed += (unsigned)r;
 	}
+	if (since != NULL)
+		changed += restore_children(j, since);
 	for (record = journal_next(j, NULL); record != NULL; record = journal_next(j, record)) {
 		if (record->kind != JOURNAL_TASK || record->group != id || !(mask & (1u << record->verb)))
 			continue;

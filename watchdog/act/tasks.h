@@ -13,6 +13,8 @@
 
 #define TASKS_ANCESTORS_MAX 32          /* steps up when asked whose child a task is; beyond: not ours */
 #define TASKS_LINGER        (1 * USEC_PER_SEC)          /* for forks that had begun when their parent was put back */
+#define TASKS_CHILDREN_MAX  256         /* descendants looked at outside the group; beyond: they stay lowered */
+#define TASKS_CHILDREN_TIME (10 * USEC_PER_MSEC)        /* for that */
 #define TASKS_SCAN_MAX      (20 * USEC_PER_MSEC)        /* looking for SCHED_IDLE tasks before a squeeze; beyond: it counts as having some */
 
 struct task_stat {

@@ -256,7 +256,7 @@ void helpers_deinit(struct helpers *h)
 	h->stopping = true;
 	for (unsigned i = ELEMENTSOF(h->link); i-- > 0;) {
 		cut(h, &h->link[i]);
-		if (h->link[i].role == ROLE_STEWARD && !child_ask_stop(&h->link[i].child, HELPERS_PATIENCE)) {
+		if (h->puts_back && h->link[i].role == ROLE_STEWARD && !child_ask_stop(&h->link[i].child, HELPERS_PATIENCE)) {
 			log_notice("waiting for the steward, which puts lifeline weights back");
 			child_stop(&h->link[i].child, HELPERS_STOP - HELPERS_PATIENCE);
 		} else

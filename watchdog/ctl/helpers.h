@@ -45,6 +45,7 @@ struct helpers {
 	void *data;
 	const char *rundir;
 	bool stopping;
+	bool puts_back;                 /* the steward holds lifelines: its end is worth waiting for */
 	struct gate gate;               /* of the socket at which they connect */
 	struct loop_source pending;
 	struct helper_link link[2];     /* steward, courier */
