@@ -3,8 +3,8 @@
 (100 each), and without it and with each peer (10 each, cut at 30 s). In enforce mode.
 Logins begun before the first relief write are counted apart: one is in flight when the
 runaway is let loose, as in life. The runaway is the same user's everywhere, nobody, since
-`and` leaves root's jobs alone. Where it does not slow logins several times, or where a peer
-did not run or did nothing, the row says so and is not met."""
+`and` leaves root's jobs alone. Where it does not slow logins several times, the row says
+so and is not met; a peer that did not run or did nothing has that for its figure."""
 import os
 import threading
 import time
@@ -58,30 +58,30 @@ def with_reprieve(b, lab):
     return out
 
 
-def doubt(idle, rivals, out):
+def doubt(idle, rivals):
     """Why the comparison proves nothing; None where it does."""
     if "nothing" not in rivals:
         return "proves nothing: not measured without reprieve"
     if not harmed(idle, rivals["nothing"]):
         return "proves nothing: without reprieve logins are not several times slower"
-    return "; ".join(out) or None
+    return None
 
 
 def write(b, idle, mine, others):
     """The figures; `others` may still be empty, since those runs take longest."""
     base = quantile(seconds(idle), 0.99)
     for name, (samples, early, took) in mine.items():
-        title, (rivals, out) = RUNAWAYS[name]["title"], others.get(name, ({}, []))
+        title, (rivals, out) = RUNAWAYS[name]["title"], others.get(name, ({}, {}))
         failures = sum(not s.ok for s in samples)
-        more = {"n": len(samples), "note": doubt(idle, rivals, out), "harm_shown": harmed(idle, rivals["nothing"]) if rivals else None,
+        more = {"n": len(samples), "note": doubt(idle, rivals), "harm_shown": harmed(idle, rivals["nothing"]) if rivals else None,
                 "peers_that_acted": [who for who in rivals if who != "nothing"]}
         p99 = quantile(seconds(samples), 0.99)
-        b.figure(f"login under \"{title}\" with reprieve, p99", None if out else p99, "s", f"<= {1.5 * base:.3g}",
-                 against={"idle p99": base, **{f"{who} p50": quantile(seconds(v), 0.5) for who, v in rivals.items()}},
+        b.figure(f"login under \"{title}\" with reprieve, p99", p99, "s", f"<= {1.5 * base:.3g}",
+                 against={"idle p99": base, **{f"{who} p50": quantile(seconds(v), 0.5) for who, v in rivals.items()}, **out},
                  p50=quantile(seconds(samples), 0.5), p99=p99, max=max(seconds(samples)),
                  begun_before_relief={"n": 1, "seconds": early.seconds, "ok": early.ok}, seconds_to_relief=took, **more)
-        b.figure(f"login under \"{title}\" with reprieve, failures", None if out else failures, "logins", "<= 0",
-                 against={f"{who}, of {len(v)}": sum(not s.ok for s in v) for who, v in rivals.items()}, failures=failures, **more)
+        b.figure(f"login under \"{title}\" with reprieve, failures", failures, "logins", "<= 0",
+                 against={f"{who}, of {len(v)}": sum(not s.ok for s in v) for who, v in rivals.items()} | out, failures=failures, **more)
 
 
 def beside(lab, who, r, n):
@@ -101,10 +101,10 @@ def beside(lab, who, r, n):
 
 
 def without(b, lab):
-    """{runaway: ({"nothing" or a peer: samples}, [what could not be measured])}"""
+    """{runaway: ({"nothing" or a peer: samples}, {a peer: why it could not be measured})}"""
     n, result = b.trials(10, 2), {}
     for name in RUNAWAYS:
-        rivals, out = result[name] = {}, []
+        rivals, out = result[name] = {}, {}
         for who in ("nothing",) + NAMES:
             with AsNobody(lab, name) as r:
                 try:
@@ -116,7 +116,7 @@ def without(b, lab):
                         rivals[who] = beside(lab, who, r, n)
                 except Missing as e:
                     b.say(f"{name}: {e}")
-                    out.append(str(e))
+                    out[who] = str(e)
                     continue
             b.say(f"{name}, {who}: " + " ".join(f"{s.seconds:.2f}{'' if s.ok else '!'}" for s in rivals[who]))
             lab.settle(timeout=10)
