@@ -157,9 +157,11 @@ static void not_cpu(void **state)
 	t = decide(1);
 	assert_int_equal(t.cause, CAUSE_REALTIME);
 	assert_int_equal(t.group, 100);
-	/* Not the root cgroup while there is another, and the worst. */
-	st->h.n_suspects = 3;
+	/* The worst, and never the root cgroup. */
+	memset(&st->m, 0, sizeof(st->m));
 	st->h.suspects[0].no_unit = UNIT_ROOT;
+	assert_int_not_equal(decide(1).cause, CAUSE_REALTIME);
+	st->h.n_suspects = 3;
 	st->h.suspects[1] = st->h.suspects[2] = st->h.suspects[0];
 	st->h.suspects[1].no_unit = st->h.suspects[2].no_unit = UNIT_OK;
 	st->h.suspects[1].id = 101;

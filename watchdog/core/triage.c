@@ -87,8 +87,8 @@ static void find_own_limit(const struct harm *h, struct triage *t)
 		}
 }
 
-/* Who runs most at real-time priority, of those whose tasks may be made ordinary: we run so
- * ourselves, and where we were started by hand, in the root cgroup. */
+/* Who runs most at real-time priority. Not the root cgroup: nobody's tasks are touched there, and
+ * started by hand we run in it so ourselves, on a slow machine for half of a short window. */
 static bool find_realtime(struct triage_memory *m, const struct harm *h, const struct snapshot *s)
 {
 	const struct suspect *best = NULL;
@@ -99,10 +99,9 @@ static bool find_realtime(struct triage_memory *m, const struct harm *h, const s
 
 	for (i = 0; i < h->n_suspects; i++) {
 		const struct suspect *x = &h->suspects[i];
-		bool better = best == NULL || (x->no_unit != UNIT_ROOT && best->no_unit == UNIT_ROOT) ||
-			      ((x->no_unit == UNIT_ROOT) == (best->no_unit == UNIT_ROOT) && x->rt_run_us > best->rt_run_us);
 
-		if (x->no_unit != UNIT_SELF && (uint64_t)x->rt_run_us * PERMYRIAD_FULL >= MAX(s->window, 1) * TRIAGE_RT_PART && better)
+		if (x->no_unit != UNIT_SELF && x->no_unit != UNIT_ROOT && (best == NULL || x->rt_run_us > best->rt_run_us) &&
+		    (uint64_t)x->rt_run_us * PERMYRIAD_FULL >= MAX(s->window, 1) * TRIAGE_RT_PART)
 			best = x;
 		known = known || x->id == m->rt_group;
 	}
