@@ -77,6 +77,23 @@ static void nothing_was_lowered(void **state)
 	world_free(w);
 }
 
+/* An sshd that answers a login uses more than any of the hogs around it. */
+static void what_is_kept_is_no_measure(void **state)
+{
+	struct world *w = hogs_inside();
+	unsigned i;
+
+	w->n_ranked = 20;
+	w->ranked[0] = (struct task_ref) { .pid = 20, .tid = 20, .start = 5, .cpu_pm = 6000, .keep = true, .comm = "sshd" };
+	for (i = 1; i < 20; i++)
+		w->ranked[i] = (struct task_ref) { .pid = 20 + (int32_t)i, .tid = 20 + (int32_t)i, .start = 5, .cpu_pm = 300, .comm = "hog" };
+	for (i = 0; i < 30 && w->count[VERB_TASKS_IDLE] == 0; i++)
+		window(w);
+	assert_int_equal(w->n_lowered, 19);
+	assert_int_equal(w->whys[WHY_NOT], 0);
+	world_free(w);
+}
+
 /* Young real-time tasks that look idle: there is nobody else to lower. */
 static void young_and_idle_by_measure(void **state)
 {
@@ -105,7 +122,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_dead_steward_undoes_nothing), cmocka_unit_test(no_steward_at_all),
-		cmocka_unit_test(nothing_was_lowered), cmocka_unit_test(young_and_idle_by_measure),
+		cmocka_unit_test(nothing_was_lowered), cmocka_unit_test(young_and_idle_by_measure), cmocka_unit_test(what_is_kept_is_no_measure),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

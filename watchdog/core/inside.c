@@ -203,14 +203,15 @@ static bool is_young(const struct engine *e, const struct task_ref *t)
 	return t->start > 0 && started < e->now && e->now - started < YOUNG_TASK;
 }
 
-/* From which part of a CPU on a task is one of the worst. */
-static uint32_t worst_from(const struct squeeze *s, const struct task_ref *tasks, uint32_t n)
+/* From which part of a CPU on a task is one of the worst, of those that may be lowered: an sshd that is
+ * answering a login uses more than any of 64 hogs. */
+static uint32_t worst_from(const struct squeeze *s, const struct task_ref *tasks, uint32_t n, bool spare_named)
 {
 	uint64_t sum = 0, most = 0;
 	uint32_t i, count = 0;
 
 	for (i = 0; i < n; i++) {
-		if (tasks[i].cpu_pm < TASK_LEAST)
+		if (!lowerable(s, &tasks[i], spare_named))
 			continue;
 		sum += tasks[i].cpu_pm;
 		most = MAX(most, tasks[i].cpu_pm);
@@ -227,7 +228,7 @@ static uint32_t worst_from(const struct squeeze *s, const struct task_ref *tasks
 void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 {
 	enum verb verb = s->realtime ? VERB_TASKS_OTHER : s->rung == RUNG_JAIL ? VERB_JAIL : VERB_TASKS_IDLE;
-	uint32_t i, n = MIN(r->n_tasks, (uint32_t)MAX_TASKS), from = r->tasks ? worst_from(s, r->tasks, n) : 0;
+	uint32_t i, n = r->tasks != NULL ? MIN(r->n_tasks, (uint32_t)MAX_TASKS) : 0, from;
 	uint32_t room = MIN(MAX_SQUEEZED_TASKS - e->out->n_tasks, MAX_SQUEEZED_TASKS - MIN(e->n_tasks, MAX_SQUEEZED_TASKS));
 	struct pool *p = &e->pools[s->pool];
 	uint64_t old = 0, all = 0;
@@ -242,9 +243,8 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 		s->todo |= 1u << VERB_RANK;
 		return;
 	}
-	if (r->tasks == NULL)
-		n = 0;
 	spare_named = spares_named(r->tasks, n);
+	from = worst_from(s, r->tasks, n, spare_named);
 	for (i = 0; i < n; i++)
 		if (lowerable(s, &r->tasks[i], spare_named) && r->tasks[i].cpu_pm >= from) {
 			found++;
@@ -254,7 +254,7 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 	if (e->n_tasks + found > MAX_SQUEEZED_TASKS)
 		e->over |= 1u << OVER_TASKS;
 	spare = old > 0 && old * 2 >= all;
-	if (found == 0 && s->realtime && s->rounds < RANK_ROUNDS) {
+	if (found == 0 && s->n_tasks == 0 && s->rounds < RANK_ROUNDS) {
 		s->todo |= 1u << VERB_RANK;
 		return;
 	}
