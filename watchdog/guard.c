@@ -34,6 +34,7 @@
 
 #define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
 #define LOCK_PATIENCE 20                /* tenths of a second */
+#define SERVICE_PATIENCE 600            /* the same where a service manager started us; it waits longer */
 #define LEFT_OVER_GAP (30 * USEC_PER_SEC)       /* between two tries to put back what could not be at start */
 #define CANARY_LOOK   (10 * USEC_PER_SEC)
 
@@ -227,8 +228,8 @@ static int open_act(struct guard *g)
 	layout.freezer_v2 = m.freezer[0] == '\0';
 	str_copy(layout.freezer_root, sizeof(layout.freezer_root), layout.freezer_v2 ? m.v2 : m.freezer);
 	r = act_new(&g->act, &config);
-	/* A restore by hand holds it too, but not for long: systemd would not start us again. */
-	for (int i = 0; r == ACT_E_RUNNING && i < LOCK_PATIENCE; i++) {
+	/* A restore by hand holds it too, a starved one for long; systemd would not start us again. */
+	for (int i = 0; r == ACT_E_RUNNING && i < (getenv("NOTIFY_SOCKET") != NULL ? SERVICE_PATIENCE : LOCK_PATIENCE); i++) {
 		(void)usleep(100000);
 		r = act_new(&g->act, &config);
 	}

@@ -169,6 +169,22 @@ static void nothing_known_before(void **state)
 	world_free(w);
 }
 
+/* Its first answer comes after the lowering: then that one is the measure. */
+static void first_heard_later(void **state)
+{
+	struct world *w = api_is_protected();
+
+	lower(w);
+	checked(w, true, 5 * MS);
+	checked(w, false, 5 * MS);
+	window(w, false);
+	assert_int_equal(w->whys[WHY_VICTIM_WORSE], 0);
+	checked(w, false, 5 * MS);
+	window(w, false);
+	assert_int_equal(w->whys[WHY_VICTIM_WORSE], 1);
+	world_free(w);
+}
+
 /* The second ranking does not make the first one's damage the measure. */
 static void before_is_before_the_first(void **state)
 {
@@ -290,7 +306,7 @@ static void asked_in_vain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(culprit_answers_the_health_check), cmocka_unit_test(worse_is_undone), cmocka_unit_test(under_way_says_nothing), cmocka_unit_test(nothing_known_before),
+		cmocka_unit_test(culprit_answers_the_health_check), cmocka_unit_test(worse_is_undone), cmocka_unit_test(under_way_says_nothing), cmocka_unit_test(nothing_known_before), cmocka_unit_test(first_heard_later),
 		cmocka_unit_test(before_is_before_the_first), cmocka_unit_test(a_new_squeeze_a_new_before),
 		cmocka_unit_test(who_answers_from_where), cmocka_unit_test(asked_in_vain),
 	};

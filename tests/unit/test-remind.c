@@ -91,6 +91,10 @@ static void who_runs_is_told_again(void **state)
 	assert_null(engine_group(w->e, id[1]));
 	assert_int_equal(run(), 0);
 	assert_int_equal(n_told, 0);            /* nobody runs: nothing to tell */
+	world_sample(w, id[1], 400, 50000, 0, 0);
+	assert_int_equal(run(), 0);
+	assert_int_equal(n_told, 0);            /* hardly */
+	w->s.n_groups = w->s.n_cpu = 0;
 	world_sample(w, id[1], 90000, 5000, 0, 0);
 	assert_int_equal(run(), 0);
 	assert_non_null(engine_group(w->e, id[0]));
@@ -110,7 +114,7 @@ static void a_few_at_a_time(void **state)
 	start("/wild.slice", "/wild.slice/hog", id, "crowd.slice");
 	for (unsigned i = 0; i < CGROUPS_MAX && n < 100; i++)
 		if ((g = cgroups_at(table, i)) != NULL && engine_group(w->e, g->id) == NULL) {
-			world_sample(w, g->id, 100 + n++, 0, 0, 0);
+			world_sample(w, g->id, 1000 + n++, 0, 0, 0);
 			busiest = g->id;
 		}
 	assert_int_equal(n, 100);
@@ -118,7 +122,7 @@ static void a_few_at_a_time(void **state)
 	assert_int_equal(run(), 0);
 	assert_in_range(n_told, REMIND_MOST, REMIND_MOST + 1);
 	assert_non_null(engine_group(w->e, busiest));
-	for (n = 0; n < 8; n++)
+	for (n = 0; n < 20; n++)
 		(void)run();
 	for (n = 0; n < 100; n++)
 		assert_non_null(engine_group(w->e, w->s.groups[n].id));

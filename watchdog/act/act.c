@@ -358,10 +358,11 @@ static void act_tighter(struct act *a, enum journal_kind kind, uint64_t group, c
 {
 	const struct journal_record *record = journal_find(a->journal, kind, group);
 	struct journal_values own = *now;
+	int64_t product;
 
 	if (record != NULL)
 		own = throttle_is_ours(record, now) ? record->original : throttle_theirs(record, now);
-	if (kind == JOURNAL_QUOTA && own.v[0] > 0 && own.v[0] * to->v[1] < to->v[0] * own.v[1]) {
+	if (kind == JOURNAL_QUOTA && own.v[0] > 0 && !__builtin_mul_overflow(own.v[0], to->v[1], &product) && product < to->v[0] * own.v[1]) {
 		to->v[0] = own.v[0];
 		to->v[1] = own.v[1];
 	} else if (kind == JOURNAL_WEIGHT && own.v[0] > 0)

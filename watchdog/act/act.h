@@ -4,7 +4,7 @@
  * Contract: whatever is changed is in the undo journal (act/journal.h) before it
  * is changed; an action whose record cannot be written is refused and changes
  * nothing. Every value is read back. Nothing here allocates after act_new(),
- * logs, forks, or takes much longer than ACT_BUDGET; of that it sleeps 20 ms at most,
+ * logs, forks, or takes much longer than ACT_BUDGET; of that it sleeps 20 ms a jail at most,
  * where a jail or a cgroup without cgroup.kill forks faster than it is emptied.
  *
  * Errors in result.error, as positive errno:

@@ -142,14 +142,14 @@ int knob_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t gro
 	struct journal_values now;
 	int r;
 
-	if (!is_new)
-		journal_claim(a->journal, record);
 	if (kind == JOURNAL_WEIGHT && journal_find(a->journal, JOURNAL_IDLE, group) != NULL)
 		return place_fail(p, -EBUSY, "an idle cgroup (cpu.idle) has no weight: release cpu.idle first");
 	r = throttle_read(p, kind, &now);
 	if (r < 0)
 		return r;
 	if (throttle_equal(kind, &now, to) && (is_new || throttle_equal(kind, &now, &record->ours))) {
+		if (!is_new)
+			journal_claim(a->journal, record);
 		*ret = now;
 		return 0;
 	}
@@ -169,6 +169,7 @@ int knob_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t gro
 	}
 	if (r < 0)
 		return no_record(p, r);
+	journal_claim(a->journal, record);
 
 	r = throttle_write(p, kind, &now, to);
 	if (r >= 0)

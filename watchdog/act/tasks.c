@@ -232,8 +232,10 @@ static int task_lower(struct journal *j, enum verb verb, uint64_t id, const stru
 	};
 	record = journal_find_task(j, t->tid, t->start);
 	if (record != NULL) {
+		journal_claim(j, record);
 		with = *record;
 		with.verb = (uint8_t)verb;
+		with.group = id;
 		/* Neither ours nor the original: somebody's newer decision, and what it goes back to. */
 		if (was.policy != with.task.ours && was.policy != with.task.previous &&
 		    (was.policy != with.task.policy || was.priority != with.task.prio))
@@ -444,7 +446,7 @@ static unsigned restore_children(const struct journal *j, const struct journal_r
 	struct task_stat s = {};
 	unsigned n = 0, changed = 0;
 
-	for (const struct journal_record *r = journal_next(j, NULL); r != NULL; r = journal_next(j, r))
+	for (const struct journal_record *r = journal_next(j, NULL); r != NULL && n < TASKS_CHILDREN_MAX && tree_clock() < until; r = journal_next(j, r))
 		if (r->kind == JOURNAL_TASK && r->group == since->group && r->verb == VERB_TASKS_IDLE &&
 		    task_stat_read(r->task.tid, &s) >= 0 && s.start == r->task.start)
 			n = add_children(r->task.pid, r->task.tid, queue, n);
@@ -452,7 +454,8 @@ static unsigned restore_children(const struct journal *j, const struct journal_r
 		/* Older ones were not born lowered, nor was what they bore. */
 		if (task_stat_read(queue[at], &s) < 0 || s.start < (uint64_t)since->original.v[0])
 			continue;
-		if (is_idle(queue[at]) && attr_get(queue[at], &was) >= 0) {
+		/* One with a record is another squeeze's; ours were put back just before. */
+		if (is_idle(queue[at]) && journal_find_task(j, queue[at], s.start) == NULL && attr_get(queue[at], &was) >= 0) {
 			to = attr_for(&was, SCHED_OTHER, was.nice);
 			changed += task_set(queue[at], s.start, &to) >= 0;
 		}

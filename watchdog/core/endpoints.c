@@ -63,6 +63,13 @@ static int nth_endpoint(const struct engine *e, uint32_t n)
 	return -1;
 }
 
+static struct before answer_before(const struct endpoint *x)
+{
+	if (!x->known)
+		return (struct before) { .known = false };
+	return (struct before) { .known = true, .good = x->good, .slow = x->answered && !x->good ? x->took : 0 };
+}
+
 void endpoints_before(const struct engine *e, struct squeeze *s)
 {
 	uint32_t n;
@@ -72,7 +79,7 @@ void endpoints_before(const struct engine *e, struct squeeze *s)
 	for (n = 0; n < MAX_ENDPOINTS && (i = nth_endpoint(e, n)) >= 0; n++) {
 		const struct endpoint *x = &e->endpoints[i];
 
-		s->before[n] = (struct before) { .good = x->known && x->good, .slow = x->known && x->answered && !x->good ? x->took : 0 };
+		s->before[n] = answer_before(x);
 	}
 }
 
@@ -101,7 +108,11 @@ void endpoints_heard(struct engine *e, const struct endpoint_answer *x)
 		struct squeeze *s = &e->squeezes[i];
 		struct before *b = &s->before[n];
 
-		if (s->lowered_at != 0 && e->now - MIN(MIN(x->took, policy->timeout), e->now) >= s->lowered_at)
+		if (s->lowered_at == 0)
+			continue;
+		if (!b->known)
+			*b = answer_before(p);
+		else if (e->now - MIN(MIN(x->took, policy->timeout), e->now) >= s->lowered_at)
 			b->worse = is_worse(b, p) ? (uint8_t)MIN(b->worse + 1, WORSE_ANSWERS) : 0;
 	}
 }

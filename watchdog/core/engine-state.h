@@ -94,6 +94,7 @@ struct pool {
 
 /* What an endpoint said before the first tasks were lowered; neither good nor slow: nothing to compare with. */
 struct before {
+	bool known;                     /* there was an answer, good or bad; else the first one since counts */
 	bool good;
 	usec_t slow;                    /* it answered, and took so long; 0: it did not */
 	uint8_t worse;                  /* answers in a row since that are worse */

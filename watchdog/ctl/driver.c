@@ -274,10 +274,15 @@ static void found(struct driver *d, struct wire *w, bool more)
 		(void)cgroups_learn(sampler_cgroups(d->sampler), g->id);
 		(void)cgroups_set_procs(sampler_cgroups(d->sampler), g->id, (const char (*)[COMM_MAX])g->procs, g->n);
 	}
-	/* Of what there was no room for it is not known whether it is gone. */
-	for (uint32_t k = 0; k < d->before.n && !d->found.beyond; k++)
-		if (!found_has(&d->found, d->before.group[k].id))
+	for (uint32_t k = 0; k < d->before.n; k++) {
+		if (found_has(&d->found, d->before.group[k].id))
+			continue;
+		/* Of what there was no room for it is not known whether it is gone: the next whole look tells. */
+		if (!d->found.beyond)
 			(void)cgroups_set_procs(sampler_cgroups(d->sampler), d->before.group[k].id, NULL, 0);
+		else if (d->found.n < FOUND_MAX)
+			d->found.group[d->found.n++] = d->before.group[k];
+	}
 	if (d->found.beyond && !d->said_found)
 		log_warning("more cgroups than %d hold processes that Processes= names; the rest is not protected by that: name them by Units=, Containers= or Cgroups=",
 			    FOUND_MAX);

@@ -6,7 +6,8 @@
 #include "core/engine.h"
 #include "sense/cgroups.h"
 
-#define REMIND_MOST 16          /* told in one tick, the busiest first: 20 µs each, and the policies */
+#define REMIND_MOST  6          /* told in one tick, the busiest first: 20 µs each, and the policies */
+#define REMIND_LEAST 200        /* who ran less than this part of the window harms nobody: a thousand idle ones would only push each other out */
 
 /* Calls tell for sampled cgroups that the engine does not know, and for what it does not
  * know above them, parents first. Returns how many were not taken: there is no room. */

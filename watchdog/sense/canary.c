@@ -56,6 +56,7 @@ struct canary {
 	uint32_t told;                  /* the last turn given out */
 	usec_t cpu;
 	int32_t weight;                 /* still to be set; 0 = done, or none wanted */
+	int32_t wanted;                 /* what was set, for a cgroup that has to be made again */
 	bool v1;
 	char dir[DIR_MAX];              /* "" = none made */
 };
@@ -166,8 +167,10 @@ static void weigh(struct canary *c)
 void canary_set_weight(struct canary *c, int32_t weight)
 {
 	c->weight = weight;
-	if (weight > 0)
+	if (weight > 0) {
+		c->wanted = weight;
 		weigh(c);
+	}
 }
 
 static int enter(struct canary *c)
@@ -198,7 +201,7 @@ static int settle(struct canary *c, const struct canary_config *config)
 		return -errno;
 	if (!str_copy(c->dir, sizeof(c->dir), config->dir))
 		return -ENAMETOOLONG;
-	c->weight = config->weight;
+	c->weight = c->wanted = config->weight;
 	c->v1 = config->v1;
 	if (c->weight > 0)
 		weigh(c);
@@ -274,8 +277,15 @@ int canary_revive(struct canary *c)
 		(void)waitpid(c->pid, NULL, WNOHANG);
 	c->page->ended = c->told = c->page->asked;
 	r = begin(c);
-	if (r == 0 && c->dir[0])
-		r = enter(c);
+	if (r < 0 || !c->dir[0])
+		return r;
+	if (mkdir(c->dir, 0755) == 0 && c->wanted > 0) {        /* somebody had removed it */
+		c->weight = c->wanted;
+		weigh(c);
+	}
+	r = enter(c);
+	if (r < 0)
+		(void)kill(c->pid, SIGKILL);    /* in our own cgroup it would tell of us; reaped at the next try */
 	return r;
 }
 

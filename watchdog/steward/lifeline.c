@@ -306,17 +306,13 @@ static bool dropin_is_ours(const struct lifeline *l, const struct changed *c)
 }
 
 /* A failure keeps the record: what hides the administrator's CPUWeight= must not be forgotten. */
-static int remove_dropin(const struct lifeline *l, struct changed *c)
+static int remove_dropin(const struct lifeline *l, const struct changed *c)
 {
 	char dir[UNIT_MAX + 64], file[UNIT_MAX + 64];
 
 	dropin_path(l, c->unit, dir, file, sizeof(dir));
-	if (unlink(file) < 0 && errno != ENOENT) {
-		int r = -errno;
-
-		c->claimed = false;             /* lifeline_undo_unclaimed() tries again */
-		return r;
-	}
+	if (unlink(file) < 0 && errno != ENOENT)
+		return -errno;
 	(void)rmdir(dir);               /* stays where it holds anything else */
 	return 0;
 }
@@ -405,6 +401,7 @@ int lifeline_undo(struct lifeline *l, const char *unit, int32_t *ret_now)
 
 	if (c == NULL)
 		return -ENOENT;
+	c->claimed = false;             /* nobody wants it any more: where this fails, it is tried again */
 	r = get_weight(l, c->unit, &now);
 	if (r == 0 && is_theirs(c, now)) {
 		if (dropin_is_ours(l, c))       /* theirs is elsewhere, and may be taken away again */
