@@ -36,8 +36,8 @@ UNITS = "/run/systemd/system"
 NICE = -5
 CPUS = os.cpu_count()
 SIBLINGS = 64
-HARM = 4  # a runaway that does not make a login this much slower proves nothing
-RELIEF = 3  # and with reprieve a login takes at most this much longer than idle
+HARM = 3  # a runaway that does not make one of three logins this much slower proves nothing
+RELIEF = 2.5  # and with reprieve a login takes at most this much longer than idle
 RELIEF_MAX = 6  # the slowest of them
 
 
@@ -413,10 +413,13 @@ class Logins:
         return self.idle
 
     def show_harm(self, what):
-        """Call under load: Failure unless a login is HARM times slower."""
-        cut = HARM * self.idle
-        took = self.once(cut, nice=-20)
-        text = f"more than {cut:.1f} s" if took is None else f"{took:.1f} s"
+        """Call under load: Failure unless one of three logins is HARM times slower."""
+        cut, all_took = HARM * self.idle, []
+        took = 0
+        while took is not None and len(all_took) < 3:
+            took = self.once(cut, nice=-20)
+            all_took.append("%.1f" % took if took is not None else f"more than {cut:.1f}")
+        text = ", ".join(all_took) + " s"
         note(f"login, {what}, no relief: {text} (idle {self.idle:.1f} s)")
         check(took is None, f"{what} does no harm: login {text}, idle {self.idle:.1f} s")
 
