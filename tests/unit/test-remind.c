@@ -47,7 +47,7 @@ static int clean(void **state)
 static void start(const char *early, const char *early_leaf, uint64_t ret[2], const char *crowd)
 {
 	const struct cgroups_config config = { .root = root, .changed = tell };
-	char path[128];
+	char path[512];
 	FILE *f;
 
 	strcpy(root, "/tmp/test-remind.XXXXXX");

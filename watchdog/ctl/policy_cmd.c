@@ -140,7 +140,7 @@ static void describe_json(struct json *j, const struct policy_set *set, const st
 	json_kstring(j, "kind", kinds[p->kind]);
 	json_key(j, "file");
 	json_string_n(j, p->source, colon != NULL ? (size_t)(colon - p->source) : strlen(p->source));
-	json_kint(j, "line", colon != NULL ? atoi(colon + 1) : 0);
+	json_kint(j, "line", colon != NULL ? strtol(colon + 1, NULL, 10) : 0);
 	json_kuint(j, "matches", n);
 	json_key(j, "cgroups");
 	json_begin_array(j);

@@ -19,10 +19,11 @@ static unsigned busiest(const struct engine *e, const struct snapshot *s, struct
 		const struct group_sample *g = &s->groups[i];
 		struct busy b = { .id = g->id, .us = (uint64_t)g->run_us + g->wait_us };
 
-		if (g->id == GROUP_OTHER || (usec_t)g->run_us * REMIND_LEAST < s->window || engine_group(e, g->id) != NULL || (n == REMIND_MOST && b.us <= ret[n - 1].us))
+		if (g->id == GROUP_OTHER || (usec_t)g->run_us * REMIND_LEAST < s->window || engine_group(e, g->id) != NULL ||
+		    (n == REMIND_MOST && b.us <= ret[n - 1].us))
 			continue;
-		n = MIN(n + 1, (unsigned)REMIND_MOST);
-		for (k = n - 1; k > 0 && ret[k - 1].us < b.us; k--)
+		k = n < REMIND_MOST ? n++ : REMIND_MOST - 1;
+		for (; k > 0 && ret[k - 1].us < b.us; k--)
 			ret[k] = ret[k - 1];
 		ret[k] = b;
 	}
