@@ -30,7 +30,7 @@ static void deliver(struct driver *d)
 		return;
 	DRIVER_HELPERS_OPS.answer(&a, &in, d);
 	engine_view(d->engine, &view);
-	assert(d->found_n <= ELEMENTSOF(d->found) && d->before_n <= ELEMENTSOF(d->before) && d->n_results == 0);
+	assert(d->found.n <= FOUND_MAX && d->before.n <= FOUND_MAX && d->n_results == 0);
 	assert(d->facts.n_lifeline <= LIFELINE_MAX);
 }
 
