@@ -76,11 +76,8 @@ void endpoints_before(const struct engine *e, struct squeeze *s)
 	int i;
 
 	s->lowered_at = e->now;
-	for (n = 0; n < MAX_ENDPOINTS && (i = nth_endpoint(e, n)) >= 0; n++) {
-		const struct endpoint *x = &e->endpoints[i];
-
-		s->before[n] = answer_before(x);
-	}
+	for (n = 0; n < MAX_ENDPOINTS && (i = nth_endpoint(e, n)) >= 0; n++)
+		s->before[n] = answer_before(&e->endpoints[i]);
 }
 
 static bool is_worse(const struct before *b, const struct endpoint *x)

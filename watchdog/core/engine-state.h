@@ -149,7 +149,7 @@ struct inflight {
 
 struct memory {
 	uint64_t group;
-	enum why why;                   /* FAILED, TOO_LONG, OPERATOR, YIELD, NOT, VICTIM_WORSE */
+	enum why why;                   /* FAILED, NO_EFFECT, RECOVERED, TOO_LONG, OPERATOR, YIELD, NOT, VICTIM_WORSE */
 	bool realtime;                  /* what is remembered was done to its real-time tasks */
 	usec_t until;
 };

@@ -259,15 +259,12 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 		return;
 	}
 	if (found == 0 || room == 0) {
-		bool first = s->n_tasks == 0 && s->rung != RUNG_JAIL;
-
 		s->rounds = RANK_ROUNDS;
-		why.why = WHY_NOT;
-		if (first)
-			(void)engine_report(e, WHY_NOT, &why, s->group, room == 0 ? "too many tasks are lowered already" :
-				    s->realtime ? "no real-time task that uses a CPU was found in it" : "no task in it stands out that may be lowered");
-		if (!first)
+		if (s->n_tasks > 0 || s->rung == RUNG_JAIL)
 			return;
+		why.why = WHY_NOT;
+		(void)engine_report(e, WHY_NOT, &why, s->group, room == 0 ? "too many tasks are lowered already" :
+				    s->realtime ? "no real-time task that uses a CPU was found in it" : "no task in it stands out that may be lowered");
 		memory_add(e, s->group, WHY_NOT, e->now + USEC_PER_MIN);
 		squeeze_release(e, s, &why);
 		return;

@@ -523,7 +523,7 @@ def demo(c):
         check(r["squeezed"], f"{r['runaway']}: nothing was squeezed")
         check(mid(r, "with") <= 0.6 * mid(r, "without"), f"{r['runaway']}: logins take {mid(r, 'with'):.2f} s with reprieve, {mid(r, 'without'):.2f} s without")
     gone = [p for p in lib.knobs() if p not in before and "reprieve" in p]
-    if gone:
-        note(f"new since the demo began: {gone}; reprieve.service is {lib.sh('systemctl', 'is-active', 'reprieve.service', ok=False).strip()}, "
-             f"in it {[read(lib.CGROUP + p + '/cgroup.procs').split() for p in gone]}")
-    check(not [p for p in gone if "reprieve-lab" in p or "reprieve-canary" in p or "reprieve-helpers" in p], f"left behind: {gone}")
+    # systemd may make the empty cgroup of our stopped units again, when the steward of the test before resets their weights.
+    units = [f"/system.slice/reprieve{x}.service" for x in ("", "-steward", "-courier")]
+    gone = [p for p in gone if p not in units or read(f"{lib.CGROUP}{p}/cgroup.procs").strip()]
+    check(not gone, f"left behind: {gone}")
