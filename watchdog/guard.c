@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "act/lifted.h"
 #include "base/cleanup.h"
 #include "base/macro.h"
 #include "base/str.h"
@@ -36,6 +37,7 @@
 #define LOCK_PATIENCE 20                /* tenths of a second */
 #define SERVICE_PATIENCE 600            /* the same where a service manager started us; it waits longer */
 #define LEFT_OVER_GAP (30 * USEC_PER_SEC)       /* between two tries to put back what could not be at start */
+#define LIFTED_RECENTLY (2 * USEC_PER_MIN)      /* an upgrade on an overloaded machine takes so long */
 #define CANARY_LOOK   (10 * USEC_PER_SEC)
 
 struct options {
@@ -200,6 +202,13 @@ static bool read_only(const char *top)
 	return str_format(path, sizeof(path), "%s/cgroup.procs", top) && access(path, W_OK) < 0 && errno == EROFS;
 }
 
+/* The next guard need not wait as if nothing had been wrong. */
+static void note_lifted(const struct guard *g)
+{
+	if (g->act != NULL && act_squeezed(g->act) > 0)
+		lifted_note(g->o.rundir);
+}
+
 /* The journal: everything that an earlier guard left squeezed is lifted before anything is looked at. */
 static int open_act(struct guard *g)
 {
@@ -246,6 +255,7 @@ static int open_act(struct guard *g)
 		facts_set(f, "squeezing", false, why, r == -ENOSPC ? "make 3 MB of room in /run and restart" : "check the directory's owner and mode, and restart");
 		return 0;
 	}
+	note_lifted(g);
 	r = act_restore_all(g->act, &n);
 	if (n > 0)
 		log_notice("put back %u value%s that an earlier guard had changed", n, n == 1 ? "" : "s");
@@ -442,6 +452,8 @@ static int wire_up(struct guard *g)
 	driver_start(&g->driver, g->sampler);
 	driver_policies(&g->driver, &g->sets[g->set]);
 	requests_restore_pause(&g->requests);
+	if (lifted_within(g->o.rundir, LIFTED_RECENTLY))
+		driver_lifted(&g->driver);
 	if (g->canary != NULL)
 		loop_set_timer_lazy(&g->loop, &g->canary_timer, loop_now(&g->loop) + CANARY_LOOK, CANARY_LOOK / 2, on_canary, g);
 	if (notify_watchdog() != USEC_INFINITY)
@@ -458,6 +470,7 @@ static void take_down(struct guard *g)
 	int r;
 
 	(void)notify_send("STOPPING=1");
+	note_lifted(g);
 	if (g->act != NULL && (r = act_restore_all(g->act, &n)) < 0)
 		log_error("not everything could be put back (%s); `reprieved --restore` tries again", strerror(-r));
 	if (n > 0)

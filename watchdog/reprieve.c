@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "act/act.h"
+#include "act/lifted.h"
 #include "base/macro.h"
 #include "base/str.h"
 #include "base/suggest.h"
@@ -144,6 +145,7 @@ static int run_release(struct cli *cli, int argc, char **argv)
 			if (geteuid() != 0)
 				return complain(cli->json, EX_NOPERM, "the guard is not running and only root can restore from its journal", "use sudo");
 			r = act_restore_journal(cli->rundir, say, NULL, &n);
+			lifted_forget(cli->rundir);
 			if (r == ACT_E_RUNNING)
 				return complain(cli->json, EX_UNAVAILABLE, "a guard is running but does not answer; nothing was released",
 						"try again, or stop it: systemctl stop reprieve puts everything back");

@@ -111,6 +111,8 @@ void check_before(struct sim *s, const struct event *ev)
 	s->check.last_now = s->now;
 	if (ev->type == EVENT_POLICIES || ev->type == EVENT_OPERATOR)
 		s->check.operator_at = s->now;
+	if (ev->type == EVENT_POLICIES && sim_n_squeezed(s) > 0)
+		s->check.served_until = s->now + EVENT_SERVED;
 	if (ev->type == EVENT_OPERATOR && ev->order.verb == OPERATOR_PAUSE)
 		s->check.pause_until = ev->order.until;
 	if (ev->type == EVENT_OPERATOR && ev->order.verb == OPERATOR_RESUME)
@@ -194,7 +196,7 @@ static void check_mode(struct sim *s, const struct action *a)
 	if (set->mode == MODE_RESCUE) {
 		if (a->verb == VERB_PIDS || a->verb == VERB_FREEZE || a->verb == VERB_KILL || a->verb == VERB_JAIL)
 			check_fail(s, "%s in rescue mode", verb);
-		if (sim_n_squeezed(s) == 0 && s->check.bad_time < set->rescue_for * 6 / 10)
+		if (sim_n_squeezed(s) == 0 && s->check.served_until <= s->now && s->check.bad_time < set->rescue_for * 6 / 10)
 			check_fail(s, "%s in rescue mode after the way in was bad for %.1f of %.1f s", verb,
 				   (double) s->check.bad_time / 1e6, (double) set->rescue_for / 1e6);
 	} else if (a->reason.policy >= 0 && a->reason.policy < s->set.n_policies) {

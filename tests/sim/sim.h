@@ -201,6 +201,7 @@ struct faults {
 
 struct sim;
 struct check {
+	usec_t served_until;            /* a reload in mid-squeeze: rescue has waited already */
 	usec_t bad_time;                /* how long the way in was told to be bad; forgets three times as fast */
 	usec_t harm_told;               /* the latest at which a protected one was told to suffer */
 	usec_t pause_until;

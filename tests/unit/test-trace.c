@@ -129,7 +129,7 @@ static void test_events(void **unused)
 		struct event e = { .now = any() };
 		struct group_info g = { 0 };
 
-		switch (round % 9) {
+		switch (round % 10) {
 		case 0:
 			e.type = EVENT_GROUP;
 			e.group = &g;
@@ -169,6 +169,10 @@ static void test_events(void **unused)
 			e.type = EVENT_NAMES;
 			fill(LINE_NAMES, &e.names);
 			break;
+		case 8:
+			e.type = EVENT_LIFTED;
+			fill(LINE_LIFTED, &e.lifted);
+			break;
 		default:
 			e.type = EVENT_POLICIES;
 		}
@@ -194,6 +198,8 @@ static void test_events(void **unused)
 			assert_true(same(LINE_ENDPOINT, &e.endpoint, &item.event.endpoint));
 		if (e.type == EVENT_NAMES)
 			assert_true(same(LINE_NAMES, &e.names, &item.event.names));
+		if (e.type == EVENT_LIFTED)
+			assert_true(same(LINE_LIFTED, &e.lifted, &item.event.lifted));
 		if (e.type == EVENT_OPERATOR)
 			assert_true(same(LINE_ORDER, &e.order, &item.event.order));
 	}

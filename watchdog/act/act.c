@@ -24,6 +24,7 @@
 #include "act/act.h"
 #include "act/jail.h"
 #include "act/knob.h"
+#include "act/lifted.h"
 #include "act/tasks.h"
 #include "act/throttle.h"
 #include "base/str.h"
@@ -298,9 +299,11 @@ int act_restore_journal(const char *rundir, act_say_t say, void *userdata, unsig
 	o.open = true;
 	if (ret_n != NULL)
 		*ret_n = 0;
-	if (r == 0)
+	if (r == 0) {
+		if (act_squeezed(a) > 0)
+			lifted_note(rundir);
 		r = act_restore_all(a, ret_n);
-	else if (r == ACT_E_NOTHING)
+	} else if (r == ACT_E_NOTHING)
 		r = 0;
 	return r == 0 && o.wrong ? -EBADMSG : r;
 }
@@ -584,6 +587,15 @@ int act_check_drift(struct act *a, struct drift *ret, size_t max)
 unsigned act_live(const struct act *a)
 {
 	return journal_live(a->journal);
+}
+
+unsigned act_squeezed(const struct act *a)
+{
+	unsigned n = 0;
+
+	for (const struct journal_record *r = journal_next(a->journal, NULL); r != NULL; r = journal_next(a->journal, r))
+		n += r->kind != JOURNAL_LIFELINE && r->kind != JOURNAL_SINCE;
+	return n;
 }
 
 const char *act_message(const struct act *a)

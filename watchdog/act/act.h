@@ -64,7 +64,7 @@ int act_restore_all(struct act *a, unsigned *ret_n);
 unsigned act_left_over(const struct act *a);
 int act_restore_left_over(struct act *a, unsigned *ret_n);
 
-/* act_restore_all() without a guard: `reprieved --restore`, `reprieve release --all`.
+/* act_restore_all() without a guard: `reprieved --restore`, `reprieve release --all`; see act/lifted.h.
  * 0 also where there was nothing; ACT_E_RUNNING; -EBADMSG: what could be read is put back, but
  * the journal was damaged; -errno. */
 int act_restore_journal(const char *rundir, act_say_t say, void *userdata, unsigned *ret_n);
@@ -101,5 +101,6 @@ unsigned act_pending(const struct act *a);
 int act_check_drift(struct act *a, struct drift *ret, size_t max);
 
 unsigned act_live(const struct act *a);         /* records in the journal now: 0 = the machine is as it was */
+unsigned act_squeezed(const struct act *a);     /* those of them that are no lifeline */
 const char *act_message(const struct act *a);   /* why the last action failed, one sentence; "" = it did not */
 unsigned act_depth(const char *path);           /* components of a cgroup path, for the order on v1 */

@@ -179,6 +179,7 @@ struct engine {
 	uint32_t sense;                 /* bits asked for */
 	usec_t quiet_since, low_since, harm_from;
 	usec_t paused_until;
+	usec_t served_until;            /* rescue was interrupted by a restart or a reload: it need not wait until then */
 	char pause_reason[REASON_TEXT_MAX];
 
 	uint32_t incident;

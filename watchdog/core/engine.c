@@ -80,7 +80,7 @@ struct params engine_params(const struct engine *e, uint32_t pool)
 		return (struct params) {
 			.policy = -1,
 			.wait = (permyriad_t)(PERMYRIAD_FULL - s->login_cost * PERMYRIAD_FULL / MAX(s->rescue_login, s->login_cost + 1)),
-			.wait_for = s->rescue_for, .min_share = s->rescue_share, .at_most = s->rescue_at_most, .most = RUNG_TASKS,
+			.wait_for = e->now < e->served_until ? 0 : s->rescue_for, .min_share = s->rescue_share, .at_most = s->rescue_at_most, .most = RUNG_TASKS,
 		};
 	p = &e->set.policies[pool - 1];
 	return (struct params) {
@@ -561,6 +561,9 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 		break;
 	case EVENT_NAMES:
 		orders_names(e, &event->names);
+		break;
+	case EVENT_LIFTED:
+		e->served_until = MIN(event->lifted.until, e->now + EVENT_SERVED);
 		break;
 	case EVENT_TIMEOUT:
 	case _EVENT_MAX:

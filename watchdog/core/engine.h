@@ -57,6 +57,7 @@ struct engine_view {
 	uint32_t incident;              /* counter, 0 = none yet */
 	enum cause cause;
 	usec_t paused_until;            /* 0 = not paused */
+	usec_t served_until;            /* rescue does not wait for RescueFor= again until then; 0 */
 	const char *pause_reason;
 	permyriad_t pressure;           /* cpu some, latest window */
 	uint32_t n_victims; struct engine_victim victims[8];            /* worst first */

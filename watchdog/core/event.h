@@ -9,7 +9,8 @@
 #include "core/policy.h"
 #include "core/snapshot.h"
 
-#define EVENT_GAP (2 * USEC_PER_SEC)
+#define EVENT_GAP    (2 * USEC_PER_SEC)
+#define EVENT_SERVED (30 * USEC_PER_SEC)        /* so long after it was interrupted rescue does not wait for RescueFor= again */
 
 enum event_type {
 	EVENT_SNAPSHOT,
@@ -21,6 +22,7 @@ enum event_type {
 	EVENT_POLICIES,         /* a new set is in force */
 	EVENT_OPERATOR,
 	EVENT_NAMES,            /* how far the look for processes by name is */
+	EVENT_LIFTED,           /* the squeezes of an earlier guard were put back just before */
 	EVENT_TIMEOUT,          /* the deadline that engine_deadline() named has come */
 	_EVENT_MAX
 };
@@ -70,6 +72,11 @@ struct names_news {
 	usec_t since;                   /* AWAITED: not after now */
 };
 
+/* That guard had waited for RescueFor= already; so this one does not, until then. */
+struct lifted_news {
+	usec_t until;                   /* absolute; at most EVENT_SERVED from now counts */
+};
+
 struct event {
 	usec_t now;
 	enum event_type type;
@@ -83,5 +90,6 @@ struct event {
 		const struct policy_set *policies;
 		struct operator_order order;
 		struct names_news names;
+		struct lifted_news lifted;
 	};
 };

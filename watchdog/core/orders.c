@@ -5,7 +5,8 @@
  * A person's word stands above every policy: what was released by hand is left alone
  * for ten minutes, and a pause releases everything and ends by itself. New policies
  * let go of what the old ones squeezed; if it is still harmful, the new set finds that
- * out within the next windows.
+ * out within the next windows: rescue, too, which has waited for RescueFor= already. So
+ * has a guard that takes over from one that was stopped or killed.
  *
  * The lifeline is the one change made before anybody is harmed: a moderate weight for
  * what must stay responsive, in rescue and enforce mode, put back in observe.
@@ -171,6 +172,8 @@ void orders_policies(struct engine *e, const struct policy_set *set)
 
 	/* What was squeezed by policies that may have changed is let go: the new set decides
 	 * anew, within the next windows. */
+	if (e->pools[0].n > 0)
+		e->served_until = e->now + EVENT_SERVED;
 	for (i = 0; i < MAX_POOLS; i++)
 		if (e->pools[i].n > 0)
 			relief_release_pool(e, i, WHY_POLICY, "the policies changed");

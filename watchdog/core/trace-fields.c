@@ -139,6 +139,10 @@ static const struct trace_field names_fields[] = {
 	F("since", names_news, since, USEC, 0),
 };
 
+static const struct trace_field lifted_fields[] = {
+	F("until", lifted_news, until, USEC, 0),
+};
+
 static const struct trace_field action_fields[] = {
 	F("id", action, id, U64, 0),
 	ENU("verb", action, verb, verb_name, _VERB_MAX),
@@ -171,6 +175,7 @@ const struct trace_table trace_tables[_LINE_MAX] = {
 	[LINE_ENDPOINT] = TABLE(endpoint_fields),
 	[LINE_ORDER]    = TABLE(order_fields),
 	[LINE_NAMES]    = TABLE(names_fields),
+	[LINE_LIFTED]   = TABLE(lifted_fields),
 	[LINE_ACTION]   = TABLE(action_fields),
 };
 

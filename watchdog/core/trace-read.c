@@ -358,6 +358,9 @@ static int read_event(struct trace_reader *r, struct scan *s, enum event_type ty
 	case EVENT_NAMES:
 		k = scan_table(s, LINE_NAMES, &e->names, &seen, NULL);
 		break;
+	case EVENT_LIFTED:
+		k = scan_table(s, LINE_LIFTED, &e->lifted, &seen, NULL);
+		break;
 	case EVENT_POLICIES:
 	case EVENT_TIMEOUT:
 	case _EVENT_MAX:
@@ -387,7 +390,7 @@ static int read_head(struct trace_reader *r, struct scan *s, const char *word, s
 	static const struct { const char *head; enum event_type type; } events[] = {
 		{ "S", EVENT_SNAPSHOT }, { "G", EVENT_GROUP }, { "X", EVENT_GROUP_GONE }, { "R", EVENT_RESULT },
 		{ "D", EVENT_DRIFT }, { "E", EVENT_ENDPOINT }, { "p", EVENT_POLICIES }, { "O", EVENT_OPERATOR },
-		{ "N", EVENT_NAMES }, { "T", EVENT_TIMEOUT },
+		{ "N", EVENT_NAMES }, { "L", EVENT_LIFTED }, { "T", EVENT_TIMEOUT },
 	};
 
 	r->n_tasks = 0;

@@ -368,6 +368,9 @@ void trace_put_event(struct trace_out *out, const struct event *e)
 	case EVENT_NAMES:
 		put_simple(out, "N ", e->now, LINE_NAMES, &e->names);
 		break;
+	case EVENT_LIFTED:
+		put_simple(out, "L ", e->now, LINE_LIFTED, &e->lifted);
+		break;
 	case EVENT_TIMEOUT:
 		put_simple(out, "T ", e->now, 0, NULL);
 		break;

@@ -112,6 +112,7 @@ void engine_view(const struct engine *e, struct engine_view *ret)
 	ret->cause = e->cause;
 	ret->paused_until = engine_paused(e) ? e->paused_until : 0;
 	ret->pause_reason = engine_paused(e) ? e->pause_reason : NULL;
+	ret->served_until = e->served_until > e->now ? e->served_until : 0;
 	ret->pressure = e->pressure;
 	ret->n_groups = e->groups.n;
 	ret->groups_forgotten = e->groups.forgotten;

@@ -534,6 +534,13 @@ void driver_policies(struct driver *d, const struct policy_set *set)
 	}
 }
 
+void driver_lifted(struct driver *d)
+{
+	struct event e = { .type = EVENT_LIFTED, .lifted = { .until = loop_now(d->loop) + EVENT_SERVED } };
+
+	driver_event(d, &e);
+}
+
 void driver_deinit(struct driver *d)
 {
 	loop_cancel_timer(d->loop, &d->tick);

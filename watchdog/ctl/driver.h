@@ -73,6 +73,7 @@ void driver_deinit(struct driver *d);
 
 void driver_event(struct driver *d, struct event *event);      /* stamps `now` and runs all that follows */
 void driver_policies(struct driver *d, const struct policy_set *set);
+void driver_lifted(struct driver *d);           /* an earlier guard's squeezes were put back just before */
 
 /* For the sampler's config and the helpers' ops. */
 void driver_on_group(const struct group_info *info, void *data);

@@ -116,6 +116,11 @@ static void begin(struct recorder *r, const struct engine *e, const struct event
 
 		trace_put_event(&r->out, &names);
 	}
+	if (view.served_until != 0 && event->type != EVENT_LIFTED) {
+		struct event lifted = { .now = event->now, .type = EVENT_LIFTED, .lifted = { .until = view.served_until } };
+
+		trace_put_event(&r->out, &lifted);
+	}
 	trace_put_begin(&r->out);
 }
 
