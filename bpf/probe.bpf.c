@@ -56,15 +56,41 @@ static __always_inline struct cgroup_subsys_state *subsys(struct css_set *set, u
 	return *(struct cgroup_subsys_state **)(first + index * sizeof(void *));
 }
 
-/* The slot that belongs to the task's cgroup in this CPU's row, taken over if it
- * was another's. */
+/* The slot at this place, if it is the cgroup's or can become so: never used since the probe was
+ * attached, or of an id that has been given anew. */
+static __always_inline struct probe_slot *slot_at(struct cgroup_subsys_state *css, u32 cpu, struct probe_row *row, u32 id, u32 place)
+{
+	u32 index = cpu * settings.slots + place;
+	struct probe_slot *slot = bpf_map_lookup_elem(&slots, &index);
+	u64 serial = css->serial_nr;
+
+	if (!slot)
+		return NULL;
+	if (slot->serial == serial) {
+		slot->generation = row->generation;
+		return slot;
+	}
+	if (slot->generation == row->generation && slot->id != id)
+		return NULL;
+	slot->cgroup = 0;
+	slot->run = slot->wait = slot->rt_run = slot->kthread_run = slot->forks = 0;
+	slot->id = id;
+	slot->generation = row->generation;
+	slot->serial = serial;
+	slot->cgroup = css->cgroup->kn->id;
+	if (place > row->high)
+		row->high = place;
+	return slot;
+}
+
+/* The slot of the task's cgroup in this CPU's row: its id's own while ids are few; else the id
+ * folded, or the place half a row further; else the overflow. */
 static __always_inline struct probe_slot *slot_of(struct task_struct *task, u32 cpu, struct probe_row *row, u32 *ret_id)
 {
 	struct css_set *set = task->cgroups;
 	struct cgroup_subsys_state *css;
 	struct probe_slot *slot;
-	u32 id, index, key = settings.key, n = settings.slots;
-	u64 serial;
+	u32 id, place, index, key = settings.key, n = settings.slots;
 
 	if (key == PROBE_KEY_PIDS)
 		css = subsys(set, bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id));
@@ -75,32 +101,20 @@ static __always_inline struct probe_slot *slot_of(struct task_struct *task, u32 
 	else
 		css = &set->dfl_cgrp->self;
 
-	serial = css->serial_nr;
-	if (key == PROBE_KEY_INODE)
-		id = 1 + (u32)css->cgroup->kn->id % (n - 1);
-	else
-		id = css->id;
-	if (id >= n)
-		id = PROBE_SLOT_OVERFLOW;
-	*ret_id = id;
-
-	index = cpu * n + id;
-	slot = bpf_map_lookup_elem(&slots, &index);
-	if (!slot || id == PROBE_SLOT_OVERFLOW || slot->serial == serial)
+	id = key == PROBE_KEY_INODE ? (u32)css->cgroup->kn->id : css->id;
+	place = id > 0 && id < n ? id : 1 + id % (n - 1);
+	*ret_id = place;
+	slot = slot_at(css, cpu, row, id, place);
+	if (slot)
 		return slot;
-
-	if (key == PROBE_KEY_INODE && slot->cgroup) {
-		index = cpu * n;
-		*ret_id = PROBE_SLOT_OVERFLOW;
-		return bpf_map_lookup_elem(&slots, &index);
-	}
-	slot->cgroup = 0;
-	slot->run = slot->wait = slot->rt_run = slot->kthread_run = slot->forks = 0;
-	slot->serial = serial;
-	slot->cgroup = css->cgroup->kn->id;
-	if (id > row->high)
-		row->high = id;
-	return slot;
+	place = 1 + (place - 1 + n / 2) % (n - 1);
+	*ret_id = place;
+	slot = slot_at(css, cpu, row, id, place);
+	if (slot)
+		return slot;
+	index = cpu * n + PROBE_SLOT_OVERFLOW;
+	*ret_id = PROBE_SLOT_OVERFLOW;
+	return bpf_map_lookup_elem(&slots, &index);
 }
 
 static __always_inline struct probe_row *row_of(u32 *cpu)

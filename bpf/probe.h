@@ -7,14 +7,14 @@
 #define PROBE_SLOTS_MAX     4096        /* slots of a row on small machines */
 #define PROBE_SLOTS_MIN     1024        /* ... and on big ones */
 #define PROBE_SLOTS_TOTAL   32768       /* slots of all rows, as long as PROBE_SLOTS_MIN allows: 2 MiB */
-#define PROBE_SLOT_OVERFLOW 0           /* css ids begin at 1; all that does not fit goes here */
+#define PROBE_SLOT_OVERFLOW 0           /* css ids begin at 1; what finds no place goes here */
 
 /* Which css tells cgroups apart. The guard knows what is mounted where. */
 enum probe_key {
 	PROBE_KEY_PIDS,                 /* v2: the pids controller is on at the leaf */
 	PROBE_KEY_MEMORY,               /* v2 without it */
 	PROBE_KEY_CPU,                  /* v1 and hybrid */
-	PROBE_KEY_INODE,                /* v2 with neither: inode modulo slots, collisions overflow */
+	PROBE_KEY_INODE,                /* v2 with neither */
 };
 
 /* Set before loading (.rodata): the verifier drops what is not chosen. */
@@ -24,14 +24,15 @@ struct probe_settings {
 };
 
 /* One cgroup on one CPU. Grows until another cgroup takes the slot over (css ids
- * are reused; serial never is), which starts it again at zero. */
+ * are reused; serial never is), which starts it again at zero. Of two whose ids fold to
+ * the same place the first keeps it as long as the probe is attached. */
 struct probe_slot {
 	unsigned long long run, wait;
 	unsigned long long rt_run, kthread_run; /* parts of run */
 	unsigned long long forks;               /* tasks made, threads too */
 	unsigned long long serial;              /* css.serial_nr */
 	unsigned long long cgroup;              /* inode; 0: overflow, or never used */
-	unsigned long long spare;
+	unsigned int id, generation;            /* of the cgroup; of the attachment in which it came */
 };
 
 #define PROBE_IDLE    0xffffffffu       /* as probe_row.running: nobody */

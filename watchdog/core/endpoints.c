@@ -93,6 +93,9 @@ void endpoints_heard(struct engine *e, const struct endpoint_answer *x)
 	struct endpoint *p = &e->endpoints[x->policy];
 	uint32_t i, n;
 
+	/* Nothing is remembered in calm: an answer may come when the alarm is over. */
+	if (!e->alarm)
+		return;
 	p->known = true;
 	p->good = x->good && x->took <= policy->good;
 	p->answered = x->good && x->took < policy->timeout;
