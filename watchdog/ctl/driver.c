@@ -164,12 +164,24 @@ static void carry(struct driver *d, const struct action *a)
 	}
 }
 
+static void record(struct driver *d, const struct event *event)
+{
+	const char *what, *remedy;
+
+	recorder_event(d->recorder, d->engine, event, &d->actions);
+	if (!recorder_trouble(d->recorder, &what, &remedy))
+		return;
+	facts_set(&d->facts, "flight recorder", what == NULL, what ? what : "incidents are recorded again", what ? remedy : "");
+	if (what != NULL)
+		log_warning("%s%s%s", what, remedy[0] ? "; " : "", remedy);
+}
+
 static void step(struct driver *d, const struct event *event)
 {
 	int r = engine_step(d->engine, event, &d->actions);
 
 	if (d->recorder != NULL)
-		recorder_event(d->recorder, d->engine, event, &d->actions);
+		record(d, event);
 	if (r < 0) {
 		log_error("the engine refused an event of type %d: %s; it is left out", event->type, strerror(-r));
 		return;

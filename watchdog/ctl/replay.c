@@ -380,6 +380,8 @@ int replay_line(struct replay *r, const char *line, size_t n)
 void replay_end(struct replay *r, struct replay_result *ret)
 {
 	r->result.lasted = r->now - r->begin;
+	r->result.cut = r->result.begun && (r->result.cut || trace_read_partial(&r->reader) ||
+					    (!r->other && (r->at < r->actions.n || !engine_is_calm(r->engine))));
 	*ret = r->result;
 	if (ret->same && !ret->begun) {
 		ret->same = false;
@@ -392,8 +394,15 @@ int replay_file(struct replay *r, FILE *f, struct replay_result *ret)
 	char line[TRACE_LINE_MAX + 2];
 	int k = 0;
 
-	while (k == 0 && fgets(line, sizeof(line), f) != NULL)
-		k = replay_line(r, line, strlen(line));
+	while (k == 0 && fgets(line, sizeof(line), f) != NULL) {
+		size_t n = strlen(line);
+
+		/* Half a line is what a full disk left. */
+		if (r->result.begun && n > 0 && line[n - 1] != '\n' && feof(f))
+			r->result.cut = true;
+		else
+			k = replay_line(r, line, n);
+	}
 	if (k == 0 && ferror(f))
 		k = refuse(r, "it cannot be read: %s", strerror(errno));
 	replay_end(r, ret);
@@ -450,6 +459,7 @@ static void print_json(const struct output *o, const char *file, int k, const st
 	json_kseconds(&j, "lasted", r->lasted);
 	if (!o->all)
 		json_kbool(&j, "same", k == 0);
+	json_kbool(&j, "cut", r->cut);
 	if (k != 0) {
 		json_kuint(&j, "line", r->line);
 		json_kstring(&j, k > 0 ? "difference" : "error", r->what);
@@ -528,5 +538,7 @@ int replay_command(const char *file, const char *policy, bool verbose, bool json
 		       (unsigned long)result.events, (double)result.lasted / 1e6);
 	else
 		printf("%lu events over %.1f s: the same %lu actions\n", (unsigned long)result.events, (double)result.lasted / 1e6, (unsigned long)result.actions);
+	if (!o.json && k == 0 && result.cut)
+		puts("the record ends in mid-incident: the guard died, or FlightRecorder= or the room in the run directory was used up; what came after is not in it");
 	return k == 0 ? 0 : k > 0 ? 1 : EX_DATAERR;
 }
