@@ -218,17 +218,20 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 
 void answer_why(struct json *j, const struct why_log *log, const struct facts *f, uint32_t most, uint32_t incident)
 {
-	uint32_t first = (log->next + WHY_LINES_MAX - log->n) % WHY_LINES_MAX;
-	uint32_t skip = log->n > most ? log->n - most : 0;
+	uint32_t first = (log->next + WHY_LINES_MAX - log->n) % WHY_LINES_MAX, of = 0;
 
+	for (uint32_t i = 0; i < log->n; i++)
+		of += incident == 0 || log->line[(first + i) % WHY_LINES_MAX].incident == incident;
 	json_begin_object(j);
 	json_kint(j, "schema", ANSWER_SCHEMA);
+	key_int_if(j, "incident", incident != 0, incident);
+	json_kint(j, "kept", WHY_LINES_MAX);
 	json_key(j, "lines");
 	json_begin_array(j);
-	for (uint32_t i = skip; i < log->n; i++) {
+	for (uint32_t i = 0; i < log->n; i++) {
 		const struct why_line *l = &log->line[(first + i) % WHY_LINES_MAX];
 
-		if (incident != 0 && l->incident != incident)
+		if ((incident != 0 && l->incident != incident) || of-- > most)
 			continue;
 		json_begin_object(j);
 		key_time(j, "time", l->when, f);

@@ -66,6 +66,7 @@ struct why_log {
 void why_log_add(struct why_log *log, usec_t when, uint32_t incident, const struct action *a, const char *text);
 
 void answer_status(struct json *j, const struct engine *e, const struct facts *f);
+/* The newest `most` lines; of one incident where it is not 0. */
 void answer_why(struct json *j, const struct why_log *log, const struct facts *f, uint32_t most, uint32_t incident);
 void answer_error(struct json *j, const char *error, const char *remedy);
 void answer_done(struct json *j, const char *text);

@@ -171,6 +171,8 @@ void render_why(FILE *out, struct json_object *why, bool colour)
 
 		fprintf(out, "%s%s%s %s\n", colour ? "\033[2m" : "", text(l, "time"), colour ? "\033[0m" : "", text(l, "text"));
 	}
-	if (n == 0)
+	if (n == 0 && get(why, "incident") != NULL)
+		fprintf(out, "no line of incident %s is kept (the newest %s are)\n", text(why, "incident"), text(why, "kept"));
+	else if (n == 0)
 		fputs("nothing was decided since the guard started\n", out);
 }

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-answers: the guard's state as JSON, and as people see it. */
+#include <json-c/json.h>
+
+#include "ctl/answers.h"
+#include "ctl/render.h"
+#include "unit/world.h"
+
+static struct why_log why;
+static struct facts facts;
+static char answer[256 * 1024], shown[64 * 1024];
+
+static const char *end(struct json *j)
+{
+	const char *text;
+
+	assert_int_equal(json_finish(j, &text), 0);
+	return text;
+}
+
+static const char *show(const char *text, void (*render)(FILE *out, struct json_object *o, bool colour))
+{
+	struct json_object *o = json_tokener_parse(text);
+	FILE *f = fmemopen(shown, sizeof(shown), "w");
+
+	assert_non_null(o);
+	assert_non_null(f);
+	render(f, o, false);
+	fclose(f);
+	json_object_put(o);
+	return shown;
+}
+
+static unsigned lines_of(const char *text)
+{
+	unsigned n = 0;
+
+	for (; *text != '\0'; text++)
+		n += *text == '\n';
+	return n;
+}
+
+static const char *ask_why(uint32_t most, uint32_t incident)
+{
+	struct json j;
+
+	json_init(&j, answer, sizeof(answer));
+	answer_why(&j, &why, &facts, most, incident);
+	return show(end(&j), render_why);
+}
+
+static void why_of_an_older_incident(void **state)
+{
+	static const struct action a = { .verb = VERB_REPORT, .reason = { .why = WHY_HARM } };
+	char text[64];
+	unsigned i;
+
+	memset(&why, 0, sizeof(why));
+	assert_non_null(strstr(ask_why(40, 0), "nothing was decided since"));
+	for (i = 0; i < 200; i++) {
+		str_format(text, sizeof(text), "line %03u", i);
+		why_log_add(&why, SEC + i, 1 + i / 50, &a, text);
+	}
+	assert_int_equal(lines_of(ask_why(40, 2)), 40);
+	assert_non_null(strstr(shown, "line 099"));
+	assert_non_null(strstr(shown, "line 060"));
+	assert_null(strstr(shown, "line 059"));
+	assert_null(strstr(shown, "line 100"));
+	assert_int_equal(lines_of(ask_why(256, 2)), 50);
+	assert_int_equal(lines_of(ask_why(40, 0)), 40);
+	assert_non_null(strstr(shown, "line 199"));
+	assert_string_equal(ask_why(40, 9), "no line of incident 9 is kept (the newest 256 are)\n");
+	for (i = 0; i < 300; i++)
+		why_log_add(&why, SEC + i, 5, &a, "later");
+	assert_string_equal(ask_why(40, 4), "no line of incident 4 is kept (the newest 256 are)\n");
+	assert_int_equal(lines_of(ask_why(256, 5)), 256);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(why_of_an_older_incident),
+	};
+
+	return cmocka_run_group_tests_name("answers", tests, NULL, NULL);
+}
