@@ -377,11 +377,19 @@ int replay_line(struct replay *r, const char *line, size_t n)
 	return 0;
 }
 
+static bool in_incident(const struct engine *e)
+{
+	static struct engine_view v;    /* 60 KiB */
+
+	engine_view(e, &v);
+	return v.incident_since != 0 || v.n_squeezes > 0;
+}
+
 void replay_end(struct replay *r, struct replay_result *ret)
 {
 	r->result.lasted = r->now - r->begin;
 	r->result.cut = r->result.begun && (r->result.cut || trace_read_partial(&r->reader) ||
-					    (!r->other && (r->at < r->actions.n || !engine_is_calm(r->engine))));
+					    (!r->other && (r->at < r->actions.n || in_incident(r->engine))));
 	*ret = r->result;
 	if (ret->same && !ret->begun) {
 		ret->same = false;

@@ -21,7 +21,7 @@ struct replay_result {
 	uint64_t events, actions;       /* since begin */
 	usec_t lasted;
 	bool begun, same;
-	bool cut;                       /* it ends in mid-incident: in mid-line, before all of an item, or before the engine was calm */
+	bool cut;                       /* it ends in mid-incident: in mid-line, before all of an item, or before the incident was over */
 	uint32_t line;                  /* where it differs, or is malformed; 0 = nowhere */
 	char what[1024];                /* one line of it */
 };
