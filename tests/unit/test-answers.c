@@ -76,10 +76,64 @@ static void why_of_an_older_incident(void **state)
 	assert_int_equal(lines_of(ask_why(256, 5)), 256);
 }
 
+static const char *ask_status(const struct world *w)
+{
+	struct json j;
+
+	json_init(&j, answer, sizeof(answer));
+	answer_status(&j, w->e, &facts);
+	return show(end(&j), render_status);
+}
+
+/* Two hogs in sshd's cgroup, as the steward ranks them. */
+static struct world *hogs(uint8_t policy)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i;
+
+	world_start(w);
+	world_tree(w);
+	world_group(w, 10, 2, CAN_ALL, "/system.slice/audio.service");
+	w->n_ranked = 2;
+	for (i = 0; i < 2; i++)
+		w->ranked[i] = (struct task_ref) { .pid = (int)(20 + i), .tid = (int)(20 + i), .start = 5, .cpu_pm = 9000, .policy = policy, .comm = "hog" };
+	world_calm(w, 9000);
+	return w;
+}
+
+static void the_class_of_lowered_tasks(void **state)
+{
+	struct world *w = hogs(0);
+	unsigned i;
+
+	for (i = 0; i < 30 && w->count[VERB_TASKS_IDLE] == 0; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 3, 97000, 900000, 97000, 900000);
+		world_send(w);
+	}
+	assert_non_null(strstr(ask_status(w), "2 tasks SCHED_IDLE"));
+	assert_non_null(strstr(answer, "\"tasks_class\":\"idle\""));
+	world_free(w);
+
+	w = hogs(1);
+	for (i = 0; i < 30 && w->count[VERB_TASKS_OTHER] == 0; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 3, 1000, 90000, 1000, 90000);
+		world_sample(w, 10, 98000, 0, 98000, 0)->rt_run_us = 196000;
+		world_send(w);
+	}
+	assert_non_null(strstr(ask_status(w), "2 tasks SCHED_OTHER"));
+	assert_null(strstr(shown, "SCHED_IDLE"));
+	assert_non_null(strstr(answer, "\"tasks_class\":\"other\""));
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(why_of_an_older_incident),
+		cmocka_unit_test(why_of_an_older_incident), cmocka_unit_test(the_class_of_lowered_tasks),
 	};
 
 	return cmocka_run_group_tests_name("answers", tests, NULL, NULL);

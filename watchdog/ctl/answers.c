@@ -118,6 +118,7 @@ static void write_squeezes(struct json *j, const struct engine *e, const struct 
 		key_int_if(j, "quota_us", s->knobs & quota, s->quota_us);
 		key_int_if(j, "period_us", s->knobs & quota, s->period_us);
 		key_int_if(j, "tasks", s->n_tasks > 0, s->n_tasks);
+		json_kstring(j, "tasks_class", s->n_tasks == 0 ? NULL : s->knobs & 1u << VERB_TASKS_OTHER ? "other" : "idle");
 		key_time(j, "since", s->since, f);
 		key_time(j, "until", s->until, f);
 		json_kstring(j, "why", why_to_string(s->reason.why));

@@ -118,7 +118,7 @@ static void render_rows(FILE *out, struct json_object *s)
 		if (get(q, "quota_us") != NULL)
 			fprintf(out, " %s of %s us", text(q, "quota_us"), text(q, "period_us"));
 		if (get(q, "tasks") != NULL)
-			fprintf(out, " %s tasks SCHED_IDLE", text(q, "tasks"));
+			fprintf(out, " %s tasks %s", text(q, "tasks"), strcmp(text(q, "tasks_class"), "other") == 0 ? "SCHED_OTHER" : "SCHED_IDLE");
 		fprintf(out, ", since %s until %s at the latest\n", clock_of(text(q, "since")), clock_of(text(q, "until")));
 	}
 	if (n > ROWS_SHOWN)
