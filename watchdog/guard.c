@@ -501,7 +501,7 @@ static int restore_only(const struct options *o)
 	int r = act_restore_journal(o->rundir, say, NULL, &n);
 
 	if (r == ACT_E_RUNNING) {
-		fprintf(stderr, "reprieved: a guard is running; `reprieve release --all` puts everything back\n");
+		fprintf(stderr, "reprieved: a guard is running; `reprieve release --all` puts back all that is squeezed\n");
 		return EXIT_FAILURE;
 	}
 	if (fd >= 0 && rt_restore(fd) < 0)

@@ -60,14 +60,18 @@ static void do_release_all(struct requests *r, struct json *j, const char *argum
 {
 	struct event e = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE_ALL } };
 	static struct engine_view view;
-	char text[128];
-	unsigned n;
+	char text[192];
+	unsigned n, lifelines = 0;
 
 	engine_view(r->driver->engine, &view);
 	n = view.n_squeezes;
 	driver_event(r->driver, &e);
 	engine_view(r->driver->engine, &view);
 	str_format(text, sizeof(text), n ? "released %u, %u left" : "nothing was squeezed", n, view.n_squeezes);
+	for (uint32_t i = 0; i < r->driver->facts.n_lifeline; i++)
+		lifelines += r->driver->facts.lifeline[i].after >= 0 && !r->driver->facts.lifeline[i].failed;
+	if (lifelines > 0)
+		str_append(text, sizeof(text), "; lifeline weights stay (Lifeline=no and a reload take them away)");
 	answer_done(j, text);
 }
 
