@@ -342,7 +342,7 @@ static int open_sampler(struct guard *g)
 		log_warning("%s%s%s", missing[i].what, missing[i].remedy[0] ? "; " : "", missing[i].remedy);
 	}
 	f->pressure_source = sampler_pressure(g->sampler) == PRESSURE_PSI ? "psi" : sampler_pressure(g->sampler) == PRESSURE_RUNQUEUE ? "run queue" : "none";
-	f->group_source = sampler_probed(g->sampler) ? "bpf" : "cpu.stat";
+	f->group_source = sampler_probed(g->sampler) ? "bpf" : sampler_without(g->sampler);
 	return 0;
 }
 

@@ -5,6 +5,8 @@
 #include <json-c/json.h>
 #undef json_bool
 
+#include <errno.h>
+
 #include "ctl/answers.h"
 #include "ctl/render.h"
 #include "unit/world.h"
@@ -133,10 +135,26 @@ static void the_class_of_lowered_tasks(void **state)
 	world_free(w);
 }
 
+static void a_probe_that_cannot_be_attached(void **state)
+{
+	struct world *w = hogs(0);
+
+	memset(&facts, 0, sizeof(facts));
+	assert_false(facts_probe(&facts, 0, "cpu.stat"));
+	assert_int_equal(facts.n_facts, 0);
+	assert_true(facts_probe(&facts, -EPERM, "cpuacct"));
+	assert_false(facts_probe(&facts, -EPERM, "cpuacct"));
+	assert_non_null(strstr(ask_status(w), "cpuacct is read instead"));
+	assert_non_null(strstr(shown, "-> see the kernel's log"));
+	assert_true(facts_probe(&facts, 0, "cpuacct"));
+	assert_null(strstr(ask_status(w), "cpuacct"));
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(why_of_an_older_incident), cmocka_unit_test(the_class_of_lowered_tasks),
+		cmocka_unit_test(why_of_an_older_incident), cmocka_unit_test(the_class_of_lowered_tasks), cmocka_unit_test(a_probe_that_cannot_be_attached),
 	};
 
 	return cmocka_run_group_tests_name("answers", tests, NULL, NULL);

@@ -141,7 +141,7 @@ static void alarm_without_probe(void **state)
 	copy_root("v2");
 	start();
 	assert_int_equal(n_changed, 13);
-	assert_true(is_missing("probe-never"));
+	assert_true(is_missing("probe-off"));
 	assert_false(is_missing("pressure-off"));
 	assert_int_equal(sampler_tick(s, 100000), SAMPLER_TICK_WITHOUT);
 

@@ -63,6 +63,29 @@ void facts_set(struct facts *f, const char *what, bool have, const char *why, co
 	str_copy(fact->remedy, sizeof(fact->remedy), remedy ? remedy : "");
 }
 
+static bool lacks(const struct facts *f, const char *what)
+{
+	for (uint32_t i = 0; i < f->n_facts; i++)
+		if (strcmp(f->fact[i].what, what) == 0)
+			return !f->fact[i].have;
+	return false;
+}
+
+bool facts_probe(struct facts *f, int error, const char *without)
+{
+	bool was = lacks(f, "probe-attach");
+	char why[sizeof(f->fact[0].why)];
+
+	if (error >= 0 && was)
+		facts_set(f, "probe-attach", true, "attached again", "");
+	else if (error < 0) {
+		str_format(why, sizeof(why), "the BPF probe could not be attached (%s); %s is read instead, which shows who runs but not who waits",
+			   strerror(-error), without);
+		facts_set(f, "probe-attach", false, why, "see the kernel's log; reprieve tries again with the next alarm");
+	}
+	return was != (error < 0);
+}
+
 void why_log_add(struct why_log *log, usec_t when, uint32_t incident, const struct action *a, const char *text)
 {
 	struct why_line *l = &log->line[log->next];

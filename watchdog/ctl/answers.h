@@ -48,6 +48,9 @@ usec_t facts_real_offset(void);
 /* Adds or replaces the fact called `what`. */
 void facts_set(struct facts *f, const char *what, bool have, const char *why, const char *remedy);
 
+/* What came of attaching the probe, 0 or -errno. Is it other news than the last time? */
+bool facts_probe(struct facts *f, int error, const char *without);
+
 /* The last lines of "what, why": a ring, oldest first. */
 struct why_line {
 	usec_t when;

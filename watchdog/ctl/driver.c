@@ -124,6 +124,21 @@ static int on_pending(struct loop *l, struct loop_timer *t, void *data)
 	return 0;
 }
 
+static void sense(struct driver *d, unsigned wants)
+{
+	int r = sampler_want(d->sampler, wants);
+	bool asked = sampler_probed(d->sampler) && (wants & SENSE_PROBE);
+
+	d->wants = wants;
+	d->facts.probe_attached = asked && r >= 0;
+	if (!asked || !facts_probe(&d->facts, r, sampler_without(d->sampler)))
+		return;
+	if (r < 0)
+		log_warning("the probe could not be attached (%s); judging by %s instead, until it can be", strerror(-r), sampler_without(d->sampler));
+	else
+		log_notice("the probe is attached again");
+}
+
 static void carry(struct driver *d, const struct action *a)
 {
 	const struct group_info *g = engine_group(d->engine, a->group);
@@ -135,10 +150,7 @@ static void carry(struct driver *d, const struct action *a)
 		push_result(d, &r);
 		return;
 	case VERB_SENSE:
-		d->wants = (unsigned)a->value;
-		if (sampler_want(d->sampler, d->wants) < 0 && sampler_probed(d->sampler))
-			log_warning("the probe could not be attached; judging by cpu.stat instead");
-		d->facts.probe_attached = sampler_probed(d->sampler) && (d->wants & SENSE_PROBE);
+		sense(d, (unsigned)a->value);
 		loop_set_timer(d->loop, &d->tick, loop_now(d->loop) + d->set->settings.alarm_tick / (d->wants & SENSE_SOON ? 2 : 1), on_tick, d);
 		push_result(d, &r);
 		return;
@@ -416,8 +428,8 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 		sweep(d);
 	if (d->n_names > 0)
 		ask_names(d);
-	d->facts.group_source = d->snapshot.source == GROUP_SOURCE_BPF ? "bpf" : d->snapshot.source == GROUP_SOURCE_CPUSTAT ? "cpu.stat" :
-				sampler_probed(d->sampler) ? "bpf" : "cpu.stat";
+	d->facts.group_source = d->snapshot.source == GROUP_SOURCE_BPF || (d->snapshot.source != GROUP_SOURCE_CPUSTAT && sampler_probed(d->sampler)) ?
+				"bpf" : sampler_without(d->sampler);
 	return 0;
 }
 

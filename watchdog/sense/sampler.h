@@ -58,6 +58,7 @@ int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret);
 
 struct cgroups *sampler_cgroups(struct sampler *s);
 bool sampler_probed(const struct sampler *s);           /* the probe is loaded */
+const char *sampler_without(const struct sampler *s);   /* what is read where it is not: "cpu.stat", on v1 "cpuacct"; static */
 enum pressure_source sampler_pressure(const struct sampler *s);
 usec_t sampler_tick(const struct sampler *s, usec_t alarm_tick);        /* the tick to use in alarm */
 unsigned sampler_missing(const struct sampler *s, const struct missing **ret);  /* count; the array is ours */
