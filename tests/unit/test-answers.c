@@ -151,10 +151,23 @@ static void a_probe_that_cannot_be_attached(void **state)
 	world_free(w);
 }
 
+static void what_the_probe_had_no_room_for(void **state)
+{
+	struct world *w = hogs(0);
+
+	memset(&facts, 0, sizeof(facts));
+	assert_null(strstr(ask_status(w), "no known cgroup"));
+	assert_non_null(strstr(answer, "\"lost_us\":0"));
+	facts.lost_us = 1234567;
+	assert_non_null(strstr(ask_status(w), "1.235 s that tasks ran or waited"));
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(why_of_an_older_incident), cmocka_unit_test(the_class_of_lowered_tasks), cmocka_unit_test(a_probe_that_cannot_be_attached),
+		cmocka_unit_test(what_the_probe_had_no_room_for),
 	};
 
 	return cmocka_run_group_tests_name("answers", tests, NULL, NULL);

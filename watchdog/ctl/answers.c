@@ -198,6 +198,7 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 	json_kbool(j, "probe_attached", f->probe_attached);
 	json_kuint(j, "known", v.n_groups);
 	json_kuint(j, "forgotten", v.groups_forgotten);
+	json_kuint(j, "lost_us", f->lost_us);
 	json_end_object(j);
 	json_key(j, "victims");
 	json_begin_array(j);

@@ -35,6 +35,7 @@ struct facts {
 	usec_t started, real_offset;    /* CLOCK_REALTIME - CLOCK_BOOTTIME */
 	const char *pressure_source, *group_source;
 	bool probe_attached;
+	uint64_t lost_us;               /* run and wait time since start that the probe had no room to tell apart by cgroup */
 	char config_error[256];         /* the newest set that was refused; empty = none */
 	uint32_t n_policies;
 	uint32_t n_facts, n_lifeline;

@@ -25,8 +25,13 @@ static int on_pending(struct loop *l, struct loop_timer *t, void *data);
 
 static void push_result(struct driver *d, const struct result *r)
 {
-	if (d->n_results < MAX_INFLIGHT)
+	if (d->n_results < MAX_INFLIGHT) {
 		d->results[(d->result_at + d->n_results++) % MAX_INFLIGHT] = *r;
+		return;
+	}
+	if (!d->said_results)
+		log_error("more than %d actions were answered at once; the rest counts as not answered in time", MAX_INFLIGHT);
+	d->said_results = true;
 }
 
 static void protect_again(struct driver *d)
@@ -418,6 +423,7 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 		loop_set_timer(l, &d->tick, now + span / 4, on_tick, d);
 	d->ticks++;
 	d->last_tick = now;
+	d->facts.lost_us += d->snapshot.lost;
 	remind_engine(d);
 	driver_event(d, &e);
 	if (d->groups_changed)

@@ -82,6 +82,9 @@ static void render_head(FILE *out, struct json_object *s, bool colour)
 	fprintf(out, "  pressure  %s %% of the time somebody waits for a CPU (source: %s)\n", text(pressure, "cpu_some"), text(pressure, "source"));
 	fprintf(out, "  cgroups   %s known (source: %s, probe %s)\n", text(groups, "known"), text(groups, "source"),
 		json_object_get_boolean(get(groups, "probe_attached")) ? "attached" : "not attached");
+	if (json_object_get_int64(get(groups, "lost_us")) > 0)
+		fprintf(out, "            %.3f s that tasks ran or waited since the start are of no known cgroup: more ran at once than the probe has room for\n",
+			(double)json_object_get_int64(get(groups, "lost_us")) / 1e6);
 }
 
 static void render_rows(FILE *out, struct json_object *s)
