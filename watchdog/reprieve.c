@@ -157,7 +157,7 @@ static int run_release(struct cli *cli, int argc, char **argv)
 		return ask_done(cli, "release-all");
 	}
 	if (strchr(argv[0], '\n') != NULL)     /* of the request, only the first line would be heard */
-		return complain(cli->json, EX_USAGE, "no cgroup has a line break in its name", "name one as `reprieve status` shows it");
+		return complain(cli->json, EX_USAGE, "a line break in a name is given as \\x0a", "name the cgroup as `reprieve status` shows it");
 	if (!str_format(request, sizeof(request), "release %s", argv[0]))
 		return complain(cli->json, EX_USAGE, "that name is too long", NULL);
 	return ask_done(cli, request);

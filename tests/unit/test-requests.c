@@ -77,11 +77,20 @@ static void everything_but_the_lifeline(void **state)
 	assert_has(say("release-all", ""), "lifeline weights stay (Lifeline=no and a reload take them away)");
 }
 
+static void a_name_as_it_is_shown(void **state)
+{
+	assert_has(say("release", "session-3.scope"), "nothing of that name is squeezed");
+	assert_has(say("release", "/user.slice/session-\\x1b[31m\\x0a3.scop"), "nothing of that name");
+	assert_has(say("release", "/user.slice/session-\\x1b[31m\\x0a3.scope"), "released");
+	assert_has(say("release", "session-\\x1b[31m\\x0a3.scope"), "released");
+	assert_has(say("release", "session-\033[31m\n3.scope"), "released");
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(everything_but_the_lifeline) };
+	const struct CMUnitTest tests[] = { T(everything_but_the_lifeline), T(a_name_as_it_is_shown) };
 
 	return cmocka_run_group_tests_name("requests", tests, NULL, NULL);
 }

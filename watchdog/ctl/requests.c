@@ -34,6 +34,15 @@ static void do_ping(struct requests *r, struct json *j, const char *argument)
 	answer_done(j, "the guard is here");
 }
 
+/* As it is, or as status shows it: what a person copies from there has \x1b for ESC. */
+static bool is_called(const struct group_info *g, const char *name)
+{
+	static char shown[1024];        /* as much as is shown of it (ctl/render.c) */
+
+	return strcmp(g->path, name) == 0 || strcmp(g->name, name) == 0 ||
+	       strcmp(str_escape(shown, sizeof(shown), g->path), name) == 0 || strcmp(str_escape(shown, sizeof(shown), g->name), name) == 0;
+}
+
 static void do_release(struct requests *r, struct json *j, const char *argument)
 {
 	struct event e = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE } };
@@ -44,7 +53,7 @@ static void do_release(struct requests *r, struct json *j, const char *argument)
 	for (uint32_t i = 0; i < view.n_squeezes; i++) {
 		const struct group_info *g = engine_group(r->driver->engine, view.squeezes[i].group);
 
-		if (g == NULL || (strcmp(g->path, argument) != 0 && strcmp(g->name, argument) != 0))
+		if (g == NULL || !is_called(g, argument))
 			continue;
 		e.order.group = g->id;
 		driver_event(r->driver, &e);
