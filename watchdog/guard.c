@@ -542,7 +542,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "mode", required_argument, NULL, 'm' }, { "root", required_argument, NULL, 'R' }, { "rundir", required_argument, NULL, 'd' },
 		{ "helpers", required_argument, NULL, 'H' }, { "canary-parent", required_argument, NULL, 'c' }, { "syslog", no_argument, NULL, 's' },
-		{ "debug", no_argument, NULL, 'D' }, { "restore", no_argument, NULL, 'r' }, { "foreground", no_argument, NULL, 'f' },
+		{ "debug", no_argument, NULL, 'D' }, { "restore", no_argument, NULL, 'r' },
 		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { 0 }
 	};
 	struct options *o = &guard.o;
@@ -565,7 +565,6 @@ int main(int argc, char **argv)
 		case 's': o->syslog = true; break;
 		case 'D': o->debug = true; break;
 		case 'r': o->restore = true; break;
-		case 'f': break;
 		case 'V': puts("reprieved " VERSION); return 0;
 		case 'h': return usage(0);
 		default: return usage(EX_USAGE);

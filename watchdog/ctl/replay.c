@@ -40,7 +40,6 @@ struct ranking {
 struct replay {
 	struct engine *engine;
 	struct conf *conf;
-	int (*load)(void *, const char *, size_t, struct policy_set *);
 	void (*line)(void *, usec_t, const struct action *, const char *);
 	void *userdata;
 	bool other, made, begun;
@@ -92,11 +91,6 @@ struct replay *replay_free(struct replay *r)
 	return NULL;
 }
 
-void replay_loader(struct replay *r, int (*load)(void *userdata, const char *text, size_t n, struct policy_set *ret))
-{
-	r->load = load;
-}
-
 static _printf_(2, 3) int refuse(struct replay *r, const char *format, ...)
 {
 	va_list ap;
@@ -126,17 +120,13 @@ static int differ(struct replay *r, const char *what, const struct action *was, 
 
 static int load(struct replay *r, struct policy_set *ret)
 {
-	int k;
+	int k = conf_text_load(r->conf, r->text, r->n_text, "record", ret, NULL);
 
-	if (r->load != NULL)
-		k = r->load(r->userdata, r->text, r->n_text, ret);
-	else
-		k = conf_text_load(r->conf, r->text, r->n_text, "record", ret, NULL);
 	r->n_text = 0;
 	if (k < 0) {
 		char text[768];
 
-		return refuse(r, "the policies in the record are refused: %s", r->load ? strerror(-k) : conf_errors_text(r->conf, text, sizeof(text)));
+		return refuse(r, "the policies in the record are refused: %s", conf_errors_text(r->conf, text, sizeof(text)));
 	}
 	return 0;
 }

@@ -32,9 +32,6 @@ struct replay *replay_new(const struct policy_set *policies,
 			  void (*line)(void *userdata, usec_t at, const struct action *a, const char *text), void *userdata);
 struct replay *replay_free(struct replay *r);
 
-/* Where a test keeps the policies of a record as something else than text. */
-void replay_loader(struct replay *r, int (*load)(void *userdata, const char *text, size_t n, struct policy_set *ret));
-
 /* One line of the record. 0: go on; 1: the actions differ, -EINVAL: malformed or its
  * policies are refused, see replay_end(). */
 int replay_line(struct replay *r, const char *line, size_t n);

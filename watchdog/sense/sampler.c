@@ -412,11 +412,6 @@ enum pressure_source sampler_pressure(const struct sampler *s)
 	return machine_pressure(s->machine);
 }
 
-usec_t sampler_tick(const struct sampler *s, usec_t alarm_tick)
-{
-	return s->probe ? alarm_tick : MAX(alarm_tick, SAMPLER_TICK_WITHOUT);
-}
-
 unsigned sampler_missing(const struct sampler *s, const struct missing **ret)
 {
 	*ret = s->missing;
