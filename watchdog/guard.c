@@ -352,7 +352,7 @@ static int open_sampler(struct guard *g)
 		log_warning("%s%s%s", missing[i].what, missing[i].remedy[0] ? "; " : "", missing[i].remedy);
 	}
 	f->pressure_source = sampler_pressure(g->sampler) == PRESSURE_PSI ? "psi" : sampler_pressure(g->sampler) == PRESSURE_RUNQUEUE ? "run queue" : "none";
-	f->group_source = sampler_probed(g->sampler) ? "bpf" : "cpu.stat";
+	f->group_source = sampler_probed(g->sampler) ? "bpf" : sampler_without(g->sampler);
 	return 0;
 }
 
@@ -514,7 +514,7 @@ static int restore_only(const struct options *o)
 	int r = act_restore_journal(o->rundir, say, NULL, &n);
 
 	if (r == ACT_E_RUNNING) {
-		fprintf(stderr, "reprieved: a guard is running; `reprieve release --all` puts everything back\n");
+		fprintf(stderr, "reprieved: a guard is running; `reprieve release --all` puts back all that is squeezed\n");
 		return EXIT_FAILURE;
 	}
 	if (fd >= 0 && rt_restore(fd) < 0)
@@ -555,7 +555,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "mode", required_argument, NULL, 'm' }, { "root", required_argument, NULL, 'R' }, { "rundir", required_argument, NULL, 'd' },
 		{ "helpers", required_argument, NULL, 'H' }, { "canary-parent", required_argument, NULL, 'c' }, { "syslog", no_argument, NULL, 's' },
-		{ "debug", no_argument, NULL, 'D' }, { "restore", no_argument, NULL, 'r' }, { "foreground", no_argument, NULL, 'f' },
+		{ "debug", no_argument, NULL, 'D' }, { "restore", no_argument, NULL, 'r' },
 		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { 0 }
 	};
 	struct options *o = &guard.o;
@@ -578,7 +578,6 @@ int main(int argc, char **argv)
 		case 's': o->syslog = true; break;
 		case 'D': o->debug = true; break;
 		case 'r': o->restore = true; break;
-		case 'f': break;
 		case 'V': puts("reprieved " VERSION); return 0;
 		case 'h': return usage(0);
 		default: return usage(EX_USAGE);

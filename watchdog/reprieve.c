@@ -159,7 +159,7 @@ static int run_release(struct cli *cli, int argc, char **argv)
 		return ask_done(cli, "release-all");
 	}
 	if (strchr(argv[0], '\n') != NULL)     /* of the request, only the first line would be heard */
-		return complain(cli->json, EX_USAGE, "no cgroup has a line break in its name", "name one as `reprieve status` shows it");
+		return complain(cli->json, EX_USAGE, "a line break in a name is given as \\x0a", "name the cgroup as `reprieve status` shows it");
 	if (!str_format(request, sizeof(request), "release %s", argv[0]))
 		return complain(cli->json, EX_USAGE, "that name is too long", NULL);
 	return ask_done(cli, request);
@@ -303,7 +303,7 @@ static int run_version(struct cli *cli, int argc, char **argv)
 static const struct command commands[] = {
 	{ "status", "[-q]", "state, mode, who suffers, who is to blame, what is squeezed until when, what is missing", "q", 0, run_status },
 	{ "why", "[-n LINES] [--incident N]", "what was decided and why, newest last", "ni", 0, run_why },
-	{ "release", "CGROUP | --all", "put one cgroup, or everything, back as it was (root)", "a", 1, run_release },
+	{ "release", "CGROUP | --all", "put one cgroup, or all that is squeezed, back as it was; lifeline weights stay (root)", "a", 1, run_release },
 	{ "pause", "TIME --reason TEXT", "touch nothing for a while; ends by itself (root)", "r", 1, run_pause },
 	{ "resume", "", "end a pause (root)", "", 0, run_resume },
 	{ "policy", "check | cat [NAME] | keys", "check the policies; show them merged with the origin of each value; explain the keys", "", 2, run_policy },

@@ -212,7 +212,7 @@ def observe(show, args, missing):
             for n in files:
                 os.chmod(os.path.join(where, n), 0o644)
         with open(d + "/log", "wb") as log:
-            spawn([labguard.program(args.build, "reprieved"), "--foreground", "--mode", "observe", "--root", d + "/root",
+            spawn([labguard.program(args.build, "reprieved"), "--mode", "observe", "--root", d + "/root",
                    "--rundir", d + "/run", "--helpers", args.build], signal.SIGTERM, log)
         spawn([tool("hog"), "-n", str(4 * os.cpu_count()), "-d", "12"], signal.SIGKILL, subprocess.DEVNULL)
         wait(show, time.monotonic() + (3 if args.quick else 6), "a few hogs, for the guard to look at")

@@ -142,7 +142,7 @@ static int write_one(const char *dir, size_t i)
 
 	sim_begin(s);
 	s->next_fault = USEC_INFINITY;
-	trace_put_comment(&out, goldens[i].says);
+	out.len += (size_t) snprintf(out.buf + out.len, out.size - out.len, "# %.200s\n", goldens[i].says);
 	for (unsigned t = 1; t <= goldens[i].seconds; t++) {
 		sim_run(s, s->start + t * SEC);
 		if (goldens[i].then && t > 1)

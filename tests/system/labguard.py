@@ -87,7 +87,7 @@ class Guard:
                 os.chmod(os.path.join(where, n), 0o755 if n in dirs else 0o644)
 
     def argv(self, *more):
-        return [program(self.build, "reprieved"), "--foreground", "--mode", self.mode, "--root", self.root,
+        return [program(self.build, "reprieved"), "--mode", self.mode, "--root", self.root,
                 "--rundir", self.rundir, "--helpers", self.build, "--canary-parent", self.lab.tree.base or "/", *more]
 
     def start(self, wait=True):

@@ -406,7 +406,7 @@ def test_status_as_json(guard, cli):
     assert RFC3339.fullmatch(s["time"]) and RFC3339.fullmatch(s["started"]) and s["started"] <= s["time"]
     assert abs(time.time() - time.mktime(time.strptime(s["time"][:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone) < 30
     assert s["state"] in ("calm", "alarm", "incident", "paused") and s["mode"] == "observe"
-    assert s["pressure"]["source"] in ("psi", "run queue") and s["groups"]["source"] in ("bpf", "cpu.stat")
+    assert s["pressure"]["source"] in ("psi", "run queue") and s["groups"]["source"] in ("bpf", "cpu.stat", "cpuacct")
     assert s["groups"]["known"] > 0 and s["squeezes"] == [] and s["config_error"] is None
     for c in s["capabilities"]:
         assert isinstance(c["what"], str) and isinstance(c["have"], bool) and (c["have"] or c["why"]), c

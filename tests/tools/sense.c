@@ -124,7 +124,8 @@ static int run_sampler(const struct sampler_config *config, const char *verb, do
 	r = sampler_want(s, SENSE_ALARM | SENSE_PROBE);
 	if (r < 0)
 		fprintf(stderr, "sense: cannot attach: %s\n", strerror(-r));
-	tick = sampler_tick(s, tick);
+	if (!sampler_probed(s))
+		tick = MAX(tick, 250 * USEC_PER_MSEC);  /* reading every cpu.stat costs more */
 	next = clock_us(CLOCK_BOOTTIME);
 	end = next + (usec_t)(seconds * (double)USEC_PER_SEC);
 	cpu_all = clock_us(CLOCK_PROCESS_CPUTIME_ID);
@@ -178,7 +179,7 @@ static int run_missing(const struct sampler_config *config)
 static int run_canary(char **argv, int argc)
 {
 	struct canary_config config = {
-		.dir = argv[0], .v1 = strcmp(argv[1], "v1") == 0, .weight = CANARY_WEIGHT_DEFAULT,
+		.dir = argv[0], .v1 = strcmp(argv[1], "v1") == 0, .weight = 100,
 		.cpu = argc > 3 ? (usec_t)atoi(argv[3]) : CANARY_CPU_DEFAULT,
 	};
 	int ticks = (int)(atof(argv[2]) * 10), i, r;

@@ -42,6 +42,11 @@ static void lines(void **state)
 	      "under /system.slice; next: b\\x0a\\x1b[31m\"x 3%, cgroup 4711 1%");
 	check((struct action) { .verb = VERB_QUOTA, .group = 10, .value = 50000, .value2 = 100000, .reason = harm },
 	      "cpu wait of ssh.service 97.31% > 75% for 100ms (30-throttle/everything-else) -> quota 50ms/100ms on a.service; next: b\\x0a\\x1b[31m\"x 3%, cgroup 4711 1%");
+	check((struct action) { .verb = VERB_REPORT, .group = 10, .value = 1, .until = w->now + 30 * USEC_PER_MIN, .reason = harm },
+	      "cpu wait of ssh.service 97.31% > 75% for 100ms (30-throttle/everything-else) -> quota, together 25% of the machine on a.service"
+	      "; next: b\\x0a\\x1b[31m\"x 3%, cgroup 4711 1%; for at most 30min");
+	check((struct action) { .verb = VERB_WEIGHT, .group = 10, .value = 1, .until = w->now + 90 * SEC + 400 * MS, .reason = { .why = WHY_HARM, .measured = -1, .limit = -1, .policy = 2 } },
+	      "cpu wait (30-throttle/everything-else) -> weight 1 on a.service; for at most 90s");
 	r.why = WHY_WOULD;
 	r.n_candidates = 1;
 	r.victim = GROUP_CANARY;
@@ -51,9 +56,9 @@ static void lines(void **state)
 	check((struct action) { .verb = VERB_REPORT, .reason = r }, "alarm: cpu pressure 35.2% > 10%");
 	r = (struct reason) { .why = WHY_INCIDENT_CLOSE, .lasting = 34 * SEC, .policy = -1 };
 	check((struct action) { .verb = VERB_REPORT, .reason = r }, "incident over after 34s: nobody is harmed, nothing is squeezed");
-	r = (struct reason) { .why = WHY_TOO_LONG, .lasting = 34 * SEC, .policy = 2, .text = "released: AtMost= is over" };
+	r = (struct reason) { .why = WHY_TOO_LONG, .lasting = 34 * SEC, .policy = 2, .victim = 3, .measured = 300, .limit = 3250, .text = "released: AtMost= is over" };
 	check((struct action) { .verb = VERB_REPORT, .group = 11, .value = 1, .reason = r },
-	      "released: AtMost= is over on b\\x0a\\x1b[31m\"x after 34s (30-throttle/everything-else)");
+	      "released: AtMost= is over on b\\x0a\\x1b[31m\"x after 34s (30-throttle/everything-else): cpu wait of ssh.service 3% < 32.5%");
 	r = (struct reason) { .why = WHY_LIFELINE, .policy = 0 };
 	check((struct action) { .verb = VERB_LIFELINE, .group = 3, .value = 800, .reason = r }, "lifeline: lifeline weight 800 on ssh.service");
 }

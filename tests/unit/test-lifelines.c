@@ -121,6 +121,8 @@ static void what_is_not_wanted_any_more_is_not_asked_for_again(void **state)
 	assert_int_equal(ask(), -1);
 	lifelines_answered(d, asked, -ENOENT);  /* put back at its start */
 	assert_int_equal(d->facts.n_lifeline, 0);
+	assert_int_equal(d->why.n, 2);
+	assert_string_equal(d->why.line[1].text, "lifeline: weight put back on " UNIT ", which has 100 again");
 	lifelines_again(d);
 	assert_int_equal(ask(), 0);
 }

@@ -48,6 +48,55 @@ static void a_dead_steward_undoes_nothing(void **state)
 	world_free(w);
 }
 
+/* Who was lowered is said at once, later ones not each second, and hostile names safely. */
+static void who_was_lowered_is_said(void **state)
+{
+	struct world *w = hogs_inside();
+	unsigned i;
+
+	w->n_ranked = 5;
+	for (i = 0; i < 5; i++) {
+		w->ranked[i] = (struct task_ref) { .pid = (int)(20 + i), .tid = (int)(20 + i), .start = 5, .cpu_pm = 9000, .comm = "wild" };
+		if (i > 2)
+			(void)str_copy(w->ranked[i].comm, COMM_MAX, i == 3 ? "\033[2J\n" : "sh");
+	}
+	for (i = 0; i < 30 && w->count[VERB_TASKS_IDLE] == 0; i++)
+		window(w);
+	assert_int_equal(w->whys[WHY_LOWERED], 1);
+	assert_said(w, "5 tasks are SCHED_IDLE now: wild x3, \\x1b[2J\\x0a x1, sh x1 on ssh.service; for at most 30min");
+	/* Each ranking finds more: one line in ten seconds, and the rest before the release. */
+	w->n_ranked = 1;
+	for (i = 0; i < 95; i++)
+		window(w);
+	assert_in_range(w->count[VERB_TASKS_IDLE], 3, 12);
+	assert_int_equal(w->whys[WHY_LOWERED], 1);
+	for (i = 0; i < 20; i++)
+		window(w);
+	assert_int_equal(w->whys[WHY_LOWERED], 2);
+	assert_said(w, "more tasks are SCHED_IDLE now, ");
+	world_step(w, &(struct event) { .now = w->now, .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE_ALL } });
+	assert_in_range(w->whys[WHY_LOWERED], 2, 3);
+	world_free(w);
+}
+
+/* Names without end are counted. */
+static void many_names(void **state)
+{
+	struct world *w = hogs_inside();
+	unsigned i;
+
+	w->n_ranked = MAX_TASKS;
+	for (i = 0; i < MAX_TASKS; i++) {
+		w->ranked[i] = (struct task_ref) { .pid = (int)(20 + i), .tid = (int)(20 + i), .start = 5, .cpu_pm = 9000 };
+		(void)str_format(w->ranked[i].comm, COMM_MAX, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff%u", i);
+	}
+	for (i = 0; i < 30 && w->count[VERB_TASKS_IDLE] == 0; i++)
+		window(w);
+	assert_said(w, "128 tasks are SCHED_IDLE now: \\xff");
+	assert_said(w, " others on ssh.service");
+	world_free(w);
+}
+
 /* Without any lowering a failed ranking is said, and tried again later. */
 static void no_steward_at_all(void **state)
 {
@@ -121,6 +170,7 @@ static void young_and_idle_by_measure(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_was_lowered_is_said), cmocka_unit_test(many_names),
 		cmocka_unit_test(a_dead_steward_undoes_nothing), cmocka_unit_test(no_steward_at_all),
 		cmocka_unit_test(nothing_was_lowered), cmocka_unit_test(young_and_idle_by_measure), cmocka_unit_test(what_is_kept_is_no_measure),
 	};

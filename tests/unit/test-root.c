@@ -46,22 +46,19 @@ static void reading(void **state)
 
 static void numbers(void **state)
 {
-	static const struct { const char *text; int ru, ri; uint64_t u; int64_t i; } cases[] = {
-		{ "42\n", 0, 0, 42, 42 }, { "0", 0, 0, 0, 0 }, { "max\n", -EINVAL, 0, 0, -1 }, { "-5\n", -EINVAL, 0, 0, -5 },
-		{ "18446744073709551615\n", 0, -ERANGE, UINT64_MAX, 0 }, { "99999999999999999999", -ERANGE, -ERANGE, 0, 0 },
-		{ "", -EINVAL, -EINVAL, 0, 0 }, { "12x", -EINVAL, -EINVAL, 0, 0 }, { "1 2\n", -EINVAL, -EINVAL, 0, 0 },
-		{ "-", -EINVAL, -EINVAL, 0, 0 }, { "+1", -EINVAL, -EINVAL, 0, 0 },
+	static const struct { const char *text; int r; int64_t i; } cases[] = {
+		{ "42\n", 0, 42 }, { "0", 0, 0 }, { "max\n", 0, -1 }, { "-5\n", 0, -5 },
+		{ "18446744073709551615\n", -ERANGE, 0 }, { "99999999999999999999", -ERANGE, 0 },
+		{ "", -EINVAL, 0 }, { "12x", -EINVAL, 0 }, { "1 2\n", -EINVAL, 0 },
+		{ "-", -EINVAL, 0 }, { "+1", -EINVAL, 0 },
 	};
 
 	for (size_t k = 0; k < sizeof(cases) / sizeof(*cases); k++) {
-		uint64_t u = 7;
 		int64_t i = 7;
 
 		put("n", cases[k].text);
-		assert_int_equal(root_read_u64(d, "n", &u), cases[k].ru);
-		assert_true(u == (cases[k].ru == 0 ? cases[k].u : 7));
-		assert_int_equal(root_read_i64(d, "n", &i), cases[k].ri);
-		assert_true(i == (cases[k].ri == 0 ? cases[k].i : 7));
+		assert_int_equal(root_read_i64(d, "n", &i), cases[k].r);
+		assert_true(i == (cases[k].r == 0 ? cases[k].i : 7));
 	}
 }
 
@@ -80,13 +77,13 @@ static void writing(void **state)
 	assert_int_equal(fstatat(d, "w", &st, 0), 0);
 	assert_int_equal(st.st_size, 11);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_false(root_exists(d, "w.tmp"));
+	assert_false(faccessat(d, "w.tmp", F_OK, 0) == 0);
 
 	/* A failure leaves the old one. */
 	assert_int_equal(mkdirat(d, "dir", 0755), 0);
 	assert_true(root_replace_file(d, "dir", "x", 1, 0600) < 0);
-	assert_true(root_exists(d, "dir"));
-	assert_false(root_exists(d, "dir.tmp"));
+	assert_true(faccessat(d, "dir", F_OK, 0) == 0);
+	assert_false(faccessat(d, "dir.tmp", F_OK, 0) == 0);
 	assert_int_equal(root_replace_file(d, "no/such", "x", 1, 0600), -ENOENT);
 	if (access("/dev/full", W_OK) == 0)
 		assert_int_equal(root_write_file(AT_FDCWD, "/dev/full", "x"), -ENOSPC);

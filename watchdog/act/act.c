@@ -40,15 +40,6 @@ static const uint8_t release_order[] = {
 	JOURNAL_FREEZE, JOURNAL_JAIL, JOURNAL_QUOTA, JOURNAL_IDLE, JOURNAL_WEIGHT, JOURNAL_LIFELINE, JOURNAL_PIDS,
 };
 
-unsigned act_depth(const char *path)
-{
-	unsigned n = 0;
-
-	for (const char *p = path; *p != '\0'; p++)
-		n += *p == '/' && p[1] != '\0' && p[1] != '/';
-	return n;
-}
-
 static void act_close_trees(struct act *a)
 {
 	for (size_t i = 0; i < ELEMENTSOF(a->trees); i++)

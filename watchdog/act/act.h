@@ -82,8 +82,8 @@ int act_arm(struct act *a);
  *   After a release of VERB_TASKS_IDLE its records linger for a second, so that what
  * was being forked just then is found too; act_check_drift() ends that.
  *   Releasing what is gone or was never squeezed is done.
- * On v1 a parent's quota cannot be below its child's: squeeze the deepest first
- * (act_depth), or it fails with EINVAL. */
+ * On v1 a parent's quota cannot be below its child's: squeeze the deepest first,
+ * or it fails with EINVAL. */
 bool act_carry_out(struct act *a, const struct action *action, const struct task_ref *tasks,
 		   const struct group_info *group, struct result *ret);
 
@@ -103,4 +103,3 @@ int act_check_drift(struct act *a, struct drift *ret, size_t max);
 unsigned act_live(const struct act *a);         /* records in the journal now: 0 = the machine is as it was */
 unsigned act_squeezed(const struct act *a);     /* those of them that are no lifeline */
 const char *act_message(const struct act *a);   /* why the last action failed, one sentence; "" = it did not */
-unsigned act_depth(const char *path);           /* components of a cgroup path, for the order on v1 */

@@ -459,9 +459,7 @@ const struct key *key_find(enum section section, const char *name)
 	return NULL;
 }
 
-/* A name's uid out of ROOT/etc/passwd alone: no name service is asked, which could mean
- * the network. 0, -ENOENT. */
-static int user_find(const char *root, const char *name, char *ret_uid, size_t size)
+int key_user(const char *root, const char *name, char *ret_uid, size_t size)
 {
 	_cleanup_(cleanup_fclose) FILE *f = NULL;
 	char path[512], line[1024];
@@ -505,7 +503,7 @@ int key_word(const struct key *key, const char *root, const char *word, struct g
 		if (strspn(word, "0123456789*?[]-") == strlen(word) || str_equal(word, "root"))
 			break;
 		memset(glob.text, 0, sizeof(glob.text));
-		if (user_find(root, word, glob.text, sizeof(glob.text)) < 0)
+		if (key_user(root, word, glob.text, sizeof(glob.text)) < 0)
 			return wrong(e, 0, word, "is no user of /etc/passwd; write the number that id -u prints");
 		break;
 	default:

@@ -59,3 +59,7 @@ int key_word(const struct key *key, const char *root, const char *word, struct g
 /* The table as text for the manual: one paragraph for each key of the section. Returns
  * buf; what does not fit is cut. */
 const char *keys_document(enum section section, char *buf, size_t size);
+
+/* A name's uid, as digits, out of ROOT/etc/passwd alone: no name service is asked, which
+ * could mean the network, and seconds. 0, -ENOENT. */
+int key_user(const char *root, const char *name, char *ret_uid, size_t size);

@@ -91,6 +91,7 @@ enum why {
 	WHY_GONE,                       /* target vanished */
 	WHY_FAILED,                     /* an action failed */
 	WHY_LIFELINE,
+	WHY_LOWERED,                    /* so many tasks were lowered: text */
 	_WHY_MAX
 };
 
@@ -128,7 +129,7 @@ struct action {
 	int64_t value, value2;
 	uint64_t parent;                /* id of the action this one follows on, 0 = none */
 	usec_t deadline;                /* a result is due by then */
-	usec_t until;                   /* a squeeze ends by itself then; 0 = does not apply */
+	usec_t until;                   /* a squeeze, or what a report says of one, ends by itself then; 0 = does not apply */
 	uint16_t task_first, n_tasks;   /* its part of actions.tasks[] */
 	struct reason reason;
 };

@@ -31,6 +31,8 @@
 #define GO_ON_FOR          (2 * USEC_PER_MIN)   /* lowered tasks that would go on at once are kept so much longer */
 #define RANK_GAP           USEC_PER_SEC
 #define RANK_ROUNDS        3
+#define TASKS_SAY_GAP      (10 * USEC_PER_SEC)  /* between two lines that tell of lowered tasks of a cgroup; the rest is told with the next, or at the release */
+#define TASK_NAMES_MAX     96                   /* bytes; beyond: "N others" */
 #define CHECK_GAP          USEC_PER_SEC
 #define ENDPOINT_FRESH     (5 * USEC_PER_SEC)
 #define RELEASE_TRIES      10
@@ -132,6 +134,9 @@ struct squeeze {
 	struct before before[MAX_ENDPOINTS];    /* in the order of the policies */
 	uint8_t rounds;                 /* rankings asked for */
 	uint8_t empty;                  /* of them, such that not one task could be lowered */
+	uint16_t asked, unsaid;         /* tasks to be lowered by the latest ranking; lowered, and not said yet */
+	usec_t said_at;                 /* when it was said last; 0: never */
+	char names[TASK_NAMES_MAX];     /* of the tasks asked, printable ASCII */
 	usec_t ranked_at;
 	uint64_t ranking;               /* id under way */
 	uint64_t last_action;
@@ -253,6 +258,9 @@ void relief_release_pool(struct engine *e, uint32_t pool, enum why why, const ch
 /* watch.c */
 bool watch_level(const struct engine *e, uint32_t pool, permyriad_t *ret_level, permyriad_t *ret_strain);     /* false: nobody was measured */
 permyriad_t watch_login_share(const struct engine *e, unsigned part);
+permyriad_t watch_well(const struct engine *e, uint32_t pool);
+void watch_recovered(const struct engine *e, uint32_t pool, struct reason *r);
+usec_t watch_until(const struct engine *e, uint32_t pool);
 void watch_effect(struct engine *e, uint32_t pool);     /* who is harmed → p->who, p->hurt; without members */
 void watch_hurt(struct engine *e, uint32_t pool);       /* p->hurt, with members */
 bool watch_explains(const struct engine *e, uint32_t pool);     /* what is squeezed is still to blame for a part */
@@ -322,6 +330,7 @@ bool inside_plan(const struct engine *e, uint32_t pool, struct plan *ret);      
 void inside_boost(struct engine *e, bool on);           /* lifelines for who has none */
 bool inside_again(struct engine *e, struct squeeze *s);  /* another ranking; false: no use */
 void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r);
+void inside_say(struct engine *e, struct squeeze *s, bool now);  /* what was lowered; now: whenever it was said last */
 void inside_watch(struct engine *e);                    /* endpoints as control input */
 
 /* results.c */

@@ -68,6 +68,7 @@ struct engine_view {
 };
 
 void engine_view(const struct engine *e, struct engine_view *ret);
+usec_t engine_now(const struct engine *e);                                      /* of the latest event */
 const struct group_info *engine_group(const struct engine *e, uint64_t id);     /* NULL: not known */
 const struct group_info *engine_group_at(const struct engine *e, uint32_t i);   /* the i-th known, ascending by id; NULL: beyond */
 uint32_t engine_groups(const struct engine *e);                                 /* how many are known */

@@ -3,7 +3,8 @@
  * explain: what, why, measured value, limit, how long, by which policy, and who else
  *
  * One shape for everything that squeezes or lets go, so that lines can be read in a
- * column and searched: MEASURED > LIMIT for TIME (POLICY) -> WHAT on WHOM; next: ...
+ * column and searched: MEASURED > LIMIT for TIME (POLICY) -> WHAT on WHOM; next: ...;
+ * for at most TIME, and what lets go: WHAT on WHOM after TIME (POLICY): MEASURED < LIMIT.
  * The numbers are those the engine decided by. Names come from the machine and are
  * hostile: escaped here, once.
  */
@@ -92,10 +93,10 @@ static void add_policy(const struct engine *e, const struct reason *r, char *buf
 	}
 }
 
-/* "cpu wait of X 97.31% > 75% for 100ms (30-throttle/everything-else)" */
-static void add_measured(const struct engine *e, const struct reason *r, char *buf, size_t size)
+/* "cpu wait of X 97.31% > 75%" */
+static void add_wait(const struct engine *e, const struct reason *r, char *buf, size_t size)
 {
-	char name[NAME_MAX_], m[UNITS_TEXT_MAX], l[UNITS_TEXT_MAX], t[UNITS_TEXT_MAX];
+	char name[NAME_MAX_], m[UNITS_TEXT_MAX], l[UNITS_TEXT_MAX];
 
 	(void)str_append(buf, size, "cpu wait");
 	if (r->victim != GROUP_NONE)
@@ -105,6 +106,14 @@ static void add_measured(const struct engine *e, const struct reason *r, char *b
 		if (r->limit >= 0)
 			(void)str_appendf(buf, size, " %s %s", r->measured >= r->limit ? ">" : "<", units_format_permyriad(r->limit, l));
 	}
+}
+
+/* "... for 100ms (30-throttle/everything-else)" */
+static void add_measured(const struct engine *e, const struct reason *r, char *buf, size_t size)
+{
+	char t[UNITS_TEXT_MAX];
+
+	add_wait(e, r, buf, size);
 	if (r->lasting > 0)
 		(void)str_appendf(buf, size, " for %s", units_format_usec(r->lasting / USEC_PER_MSEC * USEC_PER_MSEC, t));
 	add_policy(e, r, buf, size);
@@ -137,6 +146,17 @@ static void add_target(const struct engine *e, const struct action *a, char *buf
 	up = g ? engine_group(e, g->parent) : NULL;
 	if (up != NULL && up->path[0])
 		(void)str_appendf(buf, size, " under %s", str_escape(name, sizeof(name), up->path));
+}
+
+/* A squeeze ends by itself. */
+static void add_until(const struct engine *e, const struct action *a, char *buf, size_t size)
+{
+	usec_t now = engine_now(e), left = a->until > now && a->until - now < USEC_INFINITY / 2 ? a->until - now : 0;
+	char t[UNITS_TEXT_MAX];
+
+	left = (left + USEC_PER_SEC / 2) / USEC_PER_SEC * USEC_PER_SEC;
+	if (left > 0)
+		(void)str_appendf(buf, size, "; for at most %s", units_format_usec(left, t));
 }
 
 static void what(const struct engine *e, const struct action *a, char *buf, size_t size)
@@ -239,11 +259,14 @@ static void report(const struct engine *e, const struct action *a, char *buf, si
 	case WHY_RELAPSE:
 	case WHY_VICTIM_WORSE:
 	case WHY_FAILED:
+	case WHY_LOWERED:
 		add_measured(e, r, buf, size);
 		(void)str_appendf(buf, size, " -> %s%s", r->why == WHY_WOULD ? "would set " : r->why == WHY_NOT ? "nothing done: " :
 				  r->why == WHY_RELAPSE ? "again " : "", r->text);
 		add_target(e, a, buf, size);
-		add_candidates(e, r, 1, "; next: ", buf, size);
+		if (r->why != WHY_LOWERED)
+			add_candidates(e, r, 1, "; next: ", buf, size);
+		add_until(e, a, buf, size);
 		return;
 	case WHY_RECOVERED:
 	case WHY_TOO_LONG:
@@ -259,6 +282,12 @@ static void report(const struct engine *e, const struct action *a, char *buf, si
 	if (lasting > 0)
 		(void)str_appendf(buf, size, " after %s", units_format_usec(lasting, t));
 	add_policy(e, r, buf, size);
+	/* Of the others it is what was measured when the squeeze began. */
+	if ((r->why == WHY_RECOVERED || r->why == WHY_TOO_LONG) && r->measured >= 0) {
+		(void)str_append(buf, size, ": ");
+		add_wait(e, r, buf, size);
+	}
+	add_until(e, a, buf, size);
 }
 
 const char *explain_action(const struct engine *e, const struct action *a, char *buf, size_t size)
@@ -278,5 +307,7 @@ const char *explain_action(const struct engine *e, const struct action *a, char 
 	what(e, a, buf, size);
 	if (a->reason.why == WHY_HARM || a->reason.why == WHY_NO_EFFECT || a->reason.why == WHY_RELAPSE)
 		add_candidates(e, &a->reason, 1, "; next: ", buf, size);
+	if (a->verb != VERB_RANK && a->verb != VERB_SENSE)
+		add_until(e, a, buf, size);
 	return buf;
 }

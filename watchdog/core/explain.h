@@ -3,7 +3,7 @@
  * traces. Names from the machine are escaped; the line has no newline.
  *
  *   cpu wait of ssh.service 97.31% > 75.00% for 100ms (30-throttle/everything-else)
- *     -> quota, together 25.00% of the machine on 64 cgroups under /system.slice; next: b 3%, c 1% */
+ *     -> quota, together 25.00% of the machine on 64 cgroups under /system.slice; next: b 3%, c 1%; for at most 30min */
 #pragma once
 
 #include <stddef.h>

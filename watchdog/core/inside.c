@@ -225,6 +225,75 @@ static uint32_t worst_from(const struct squeeze *s, const struct task_ref *tasks
 	return (uint32_t)(most >= 2 * sum / count ? most / 2 : sum / count / 2);
 }
 
+static void add_comm(char *buf, size_t size, const char *comm)
+{
+	uint32_t i;
+
+	for (i = 0; i < COMM_MAX && comm[i] != 0; i++)
+		(void)str_appendf(buf, size, comm[i] >= 0x20 && comm[i] < 0x7f ? "%c" : "\\x%02x", (unsigned char)comm[i]);
+}
+
+/* "wild x38, sh x2", the most frequent first. */
+static void name_tasks(struct squeeze *s, const struct task_ref *tasks, uint32_t n)
+{
+	uint16_t first[MAX_TASKS], count[MAX_TASKS];
+	uint32_t i, k, kinds = 0, left = MIN(n, (uint32_t)MAX_TASKS);
+
+	s->asked = (uint16_t)left;
+	s->names[0] = 0;
+	for (i = 0; i < s->asked; i++) {
+		for (k = 0; k < kinds && strncmp(tasks[first[k]].comm, tasks[i].comm, COMM_MAX) != 0; k++)
+			;
+		if (k == kinds) {
+			first[kinds] = (uint16_t)i;
+			count[kinds++] = 0;
+		}
+		count[k]++;
+	}
+	while (left > 0) {
+		char piece[COMM_MAX * 4 + 16];
+		uint32_t most = 0;
+
+		for (k = 1; k < kinds; k++)
+			if (count[k] > count[most])
+				most = k;
+		(void)str_copy(piece, sizeof(piece), s->names[0] ? ", " : "");
+		add_comm(piece, sizeof(piece), tasks[first[most]].comm);
+		(void)str_appendf(piece, sizeof(piece), " x%u", (unsigned)count[most]);
+		if (strlen(s->names) + strlen(piece) + sizeof(", 128 others") > sizeof(s->names)) {
+			(void)str_appendf(s->names, sizeof(s->names), ", %u others", (unsigned)left);
+			return;
+		}
+		(void)str_append(s->names, sizeof(s->names), piece);
+		left -= count[most];
+		count[most] = 0;
+	}
+}
+
+void inside_say(struct engine *e, struct squeeze *s, bool now)
+{
+	const char *class = s->realtime ? "SCHED_OTHER" : "SCHED_IDLE";
+	struct reason r = s->reason;
+	char text[REASON_TEXT_MAX];
+	struct action *a;
+
+	if (s->unsaid == 0 || (!now && s->said_at != 0 && e->now - s->said_at < TASKS_SAY_GAP))
+		return;
+	if (s->said_at != 0)
+		(void)str_format(text, sizeof(text), "%u more tasks are %s now, %u in all: %s", (unsigned)s->unsaid, class, (unsigned)s->n_tasks, s->names);
+	else if (s->unsaid < s->asked)
+		(void)str_format(text, sizeof(text), "%u of %u tasks are %s now: %s", (unsigned)s->unsaid, (unsigned)s->asked, class, s->names);
+	else
+		(void)str_format(text, sizeof(text), "%u tasks are %s now: %s", (unsigned)s->unsaid, class, s->names);
+	a = engine_report(e, WHY_LOWERED, &r, s->group, text);
+	if (a == NULL)
+		return;
+	a->value2 = s->realtime ? VERB_TASKS_OTHER : VERB_TASKS_IDLE;
+	a->until = s->until;
+	s->unsaid = 0;
+	s->said_at = MAX(e->now, (usec_t)1);
+}
+
 void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 {
 	enum verb verb = s->realtime ? VERB_TASKS_OTHER : s->rung == RUNG_JAIL ? VERB_JAIL : VERB_TASKS_IDLE;
@@ -283,6 +352,7 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 		e->out->tasks[e->out->n_tasks++] = *t;
 		a->n_tasks++;
 	}
+	name_tasks(s, &e->out->tasks[a->task_first], a->n_tasks);
 	s->rounds = 0;                  /* a ranking sees only who ran meanwhile: again, as long as it finds any */
 	a->reason = s->reason;
 	a->until = s->until;
@@ -311,6 +381,8 @@ void inside_watch(struct engine *e)
 		struct reason r = s->reason;
 		int policy;
 
+		if (!s->release)
+			inside_say(e, s, false);
 		if (!s->inside || s->realtime || s->release || s->n_tasks == 0 || e->now - s->acted > WATCH_FOR)
 			continue;
 		policy = endpoints_worse(e, s);

@@ -84,6 +84,7 @@ static uint32_t carry_out(struct engine *e, uint32_t pool, const struct plan *pl
 		if (a != NULL) {
 			a->value = n;
 			a->value2 = verb_of(first);
+			a->until = e->now + engine_params(e, pool).at_most;
 		}
 		for (i = 0; act && i < plan->n; i++) {
 			const struct target *t = &plan->targets[i];
@@ -249,6 +250,8 @@ void relief_release_pool(struct engine *e, uint32_t pool, enum why why, const ch
 	if (n == 0)
 		return;
 	engine_reason(e, &r, why, pool, first);
+	if (why == WHY_RECOVERED)
+		watch_recovered(e, pool, &r);
 	r.lasting = e->now - MIN(p->added_at, e->now);
 	a = engine_report(e, why, &r, first, text);
 	if (a != NULL) {
@@ -373,6 +376,7 @@ static void tighten(struct engine *e, uint32_t pool)
 		(void)str_copy(r.text, sizeof(r.text), text);
 		pool_reason(e, pool, &r);
 		if (a != NULL) {
+			a->until = watch_until(e, pool);
 			a->value = changed > 0 ? changed : quotas;
 			a->value2 = changed > 0 && climbed != RUNG_QUOTA ? -1 : VERB_QUOTA;
 		}
@@ -421,6 +425,7 @@ static void relapse(struct engine *e, uint32_t pool)
 	(void)str_format(text, sizeof(text), "quota, together %s of the machine", units_format_permyriad(p->share, share));
 	a = engine_report(e, WHY_RELAPSE, &r, first, text);
 	if (a != NULL) {
+		a->until = watch_until(e, pool);
 		a->value = n;
 		a->value2 = VERB_QUOTA;
 	}
@@ -457,8 +462,10 @@ static void relax(struct engine *e, uint32_t pool)
 		engine_reason(e, &r, WHY_RECOVERED, pool, first);
 		(void)str_copy(r.text, sizeof(r.text), "giving back in steps");
 		pool_reason(e, pool, &r);
+		watch_recovered(e, pool, &r);
 		a = engine_report(e, WHY_RECOVERED, &r, first, r.text);
 		if (a != NULL) {
+			a->until = watch_until(e, pool);
 			a->value = quotas;
 			a->value2 = VERB_QUOTA;
 		}
@@ -503,7 +510,7 @@ static void pool_tick(struct engine *e, uint32_t pool)
 	uint32_t i;
 	bool fresh = watch_level(e, pool, &level, &strain), over, busy = p->n > 0, dead = true, slow;
 	permyriad_t limit = pool == 0 ? watch_login_share(e, busy ? 2 : 1) : par.wait;
-	permyriad_t well = pool == 0 ? watch_login_share(e, 4) : par.wait / 2;
+	permyriad_t well = watch_well(e, pool);
 
 	if (fresh) {
 		p->level = level;

@@ -142,6 +142,7 @@ static void release_result(struct engine *e, const struct inflight *f, struct sq
 			struct reason r = s->reason;
 
 			r.lasting = e->now - s->since;
+			r.measured = r.limit = PERMYRIAD_UNKNOWN;      /* of long ago */
 			(void)engine_report(e, WHY_RECOVERED, &r, s->group, "could be released at last");
 		}
 		squeeze_drop(e, s);
@@ -204,6 +205,8 @@ static void settle(struct engine *e, const struct inflight *f, enum result_statu
 			if (f->verb != VERB_JAIL) {
 				s->n_tasks = (uint16_t)(s->n_tasks + n);
 				e->n_tasks += n;
+				s->unsaid = (uint16_t)(s->unsaid + n);
+				inside_say(e, s, false);
 				slot = groups_find(&e->groups, f->group);
 				if (slot >= 0 && n > 0 && f->verb == VERB_TASKS_IDLE)
 					e->groups.slot[slot].lowered = true;
@@ -257,6 +260,7 @@ void results_deadlines(struct engine *e)
 void results_drift(struct engine *e, const struct drift *d)
 {
 	struct squeeze *s = squeeze_find(e, d->group);
+	struct action *a;
 	struct reason r;
 
 	if (s == NULL || s->release || s->gone || !(s->knobs & (1u << d->knob)))
@@ -271,8 +275,10 @@ void results_drift(struct engine *e, const struct drift *d)
 	if (s->drifts++ < DRIFT_MOST) {
 		r.why = WHY_REASSERT;
 		r.lasting = e->now - s->since;
-		if (s->drifts == 1)
-			(void)engine_report(e, WHY_REASSERT, &r, s->group, "somebody rewrote our value; written again, at most once a second and five times");
+		a = s->drifts > 1 ? NULL :
+		    engine_report(e, WHY_REASSERT, &r, s->group, "somebody rewrote our value; written again, at most once a second and five times");
+		if (a != NULL)
+			a->until = s->until;
 		s->reason = r;
 		if (d->knob == VERB_JAIL || d->knob == VERB_TASKS_IDLE || d->knob == VERB_TASKS_OTHER)
 			s->todo |= 1u << VERB_RANK;

@@ -333,6 +333,7 @@ void squeeze_release(struct engine *e, struct squeeze *s, const struct reason *r
 
 	if (s->release)
 		return;
+	inside_say(e, s, true);
 	s->release = true;
 	s->todo = s->undo = 0;
 	s->reason = *r;

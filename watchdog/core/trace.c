@@ -319,17 +319,6 @@ void trace_put_begin(struct trace_out *out)
 	line_close(&l);
 }
 
-void trace_put_comment(struct trace_out *out, const char *text)
-{
-	struct line l;
-
-	line_open(&l, out);
-	line_str(&l, "# ");
-	for (; *text; text++)
-		line_bytes(&l, *text >= 0x20 && *text <= 0x7e ? text : "?", 1);
-	line_close(&l);
-}
-
 void trace_put_event(struct trace_out *out, const struct event *e)
 {
 	switch (e->type) {

@@ -41,7 +41,6 @@ void trace_put_init(struct trace_out *out, usec_t now, uint32_t seed);
 void trace_put_begin(struct trace_out *out);
 void trace_put_event(struct trace_out *out, const struct event *event);   /* EVENT_POLICIES: trace_put_text() first */
 void trace_put_action(struct trace_out *out, const struct actions *actions, uint32_t i);
-void trace_put_comment(struct trace_out *out, const char *text);
 
 enum trace_type {
 	TRACE_NOTHING,          /* the line is a part of something, or says nothing */

@@ -31,6 +31,11 @@ usec_t engine_deadline(const struct engine *e)
 	return next;
 }
 
+usec_t engine_now(const struct engine *e)
+{
+	return e->now;
+}
+
 bool engine_is_calm(const struct engine *e)
 {
 	return !e->alarm && e->n_squeezes == 0;

@@ -62,6 +62,31 @@ permyriad_t watch_login_share(const struct engine *e, unsigned part)
 	return (permyriad_t)(PERMYRIAD_FULL - s->login_cost * PERMYRIAD_FULL / target);
 }
 
+/* Below it the victims of this pool are well. */
+permyriad_t watch_well(const struct engine *e, uint32_t pool)
+{
+	return pool == 0 ? watch_login_share(e, 4) : engine_params(e, pool).wait / 2;
+}
+
+/* What giving back is decided by. */
+void watch_recovered(const struct engine *e, uint32_t pool, struct reason *r)
+{
+	r->measured = e->pools[pool].strain;
+	r->limit = watch_well(e, pool);
+}
+
+/* When the last of this pool's squeezes ends by itself. */
+usec_t watch_until(const struct engine *e, uint32_t pool)
+{
+	usec_t until = 0;
+	uint32_t i;
+
+	for (i = 0; i < e->n_squeezes; i++)
+		if (e->squeezes[i].pool == pool && !e->squeezes[i].release)
+			until = MAX(until, e->squeezes[i].until);
+	return until;
+}
+
 static uint32_t hurt_now(const struct engine *e, const struct pool *p)
 {
 	uint32_t i, j, sum = 0;

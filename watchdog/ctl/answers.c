@@ -63,6 +63,29 @@ void facts_set(struct facts *f, const char *what, bool have, const char *why, co
 	str_copy(fact->remedy, sizeof(fact->remedy), remedy ? remedy : "");
 }
 
+static bool lacks(const struct facts *f, const char *what)
+{
+	for (uint32_t i = 0; i < f->n_facts; i++)
+		if (strcmp(f->fact[i].what, what) == 0)
+			return !f->fact[i].have;
+	return false;
+}
+
+bool facts_probe(struct facts *f, int error, const char *without)
+{
+	bool was = lacks(f, "probe-attach");
+	char why[sizeof(f->fact[0].why)];
+
+	if (error >= 0 && was)
+		facts_set(f, "probe-attach", true, "attached again", "");
+	else if (error < 0) {
+		str_format(why, sizeof(why), "the BPF probe could not be attached (%s); %s is read instead, which shows who runs but not who waits",
+			   strerror(-error), without);
+		facts_set(f, "probe-attach", false, why, "see the kernel's log; reprieve tries again with the next alarm");
+	}
+	return was != (error < 0);
+}
+
 void why_log_add(struct why_log *log, usec_t when, uint32_t incident, const struct action *a, const char *text)
 {
 	struct why_line *l = &log->line[log->next];
@@ -118,6 +141,7 @@ static void write_squeezes(struct json *j, const struct engine *e, const struct 
 		key_int_if(j, "quota_us", s->knobs & quota, s->quota_us);
 		key_int_if(j, "period_us", s->knobs & quota, s->period_us);
 		key_int_if(j, "tasks", s->n_tasks > 0, s->n_tasks);
+		json_kstring(j, "tasks_class", s->n_tasks == 0 ? NULL : s->knobs & 1u << VERB_TASKS_OTHER ? "other" : "idle");
 		key_time(j, "since", s->since, f);
 		key_time(j, "until", s->until, f);
 		json_kstring(j, "why", why_to_string(s->reason.why));
@@ -174,6 +198,7 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 	json_kbool(j, "probe_attached", f->probe_attached);
 	json_kuint(j, "known", v.n_groups);
 	json_kuint(j, "forgotten", v.groups_forgotten);
+	json_kuint(j, "lost_us", f->lost_us);
 	json_end_object(j);
 	json_key(j, "victims");
 	json_begin_array(j);
@@ -218,17 +243,20 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 
 void answer_why(struct json *j, const struct why_log *log, const struct facts *f, uint32_t most, uint32_t incident)
 {
-	uint32_t first = (log->next + WHY_LINES_MAX - log->n) % WHY_LINES_MAX;
-	uint32_t skip = log->n > most ? log->n - most : 0;
+	uint32_t first = (log->next + WHY_LINES_MAX - log->n) % WHY_LINES_MAX, of = 0;
 
+	for (uint32_t i = 0; i < log->n; i++)
+		of += incident == 0 || log->line[(first + i) % WHY_LINES_MAX].incident == incident;
 	json_begin_object(j);
 	json_kint(j, "schema", ANSWER_SCHEMA);
+	key_int_if(j, "incident", incident != 0, incident);
+	json_kint(j, "kept", WHY_LINES_MAX);
 	json_key(j, "lines");
 	json_begin_array(j);
-	for (uint32_t i = skip; i < log->n; i++) {
+	for (uint32_t i = 0; i < log->n; i++) {
 		const struct why_line *l = &log->line[(first + i) % WHY_LINES_MAX];
 
-		if (incident != 0 && l->incident != incident)
+		if ((incident != 0 && l->incident != incident) || of-- > most)
 			continue;
 		json_begin_object(j);
 		key_time(j, "time", l->when, f);

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* answers: what the guard tells about itself, as JSON ("schema": 1). The CLI prints
- * it or renders it for people; nothing else formats state. */
+ * it or renders it for people; nothing else formats state. Keys that end in _us are
+ * microseconds, times are RFC 3339 in UTC, shares are percent, *_estimate is seconds; null is
+ * unknown or does not apply. Lists that do not fit into three quarters of the buffer
+ * are cut, and their *_more tells by how much. */
 #pragma once
 
 #include "base/json.h"
 #include "core/engine.h"
 
 #define ANSWER_SCHEMA    1
-#define FACTS_MAX        24
-#define LIFELINE_MAX     64
-#define WHY_LINES_MAX    256
-#define WHY_TEXT_MAX     512
+#define FACTS_MAX        24     /* beyond: a new one is left out */
+#define LIFELINE_MAX     64     /* beyond: the weight is set, and not shown */
+#define WHY_LINES_MAX    256    /* beyond: the oldest goes */
+#define WHY_TEXT_MAX     512    /* bytes with NUL; a longer line is cut */
 
 /* One thing the machine lets us do, or does not. */
 struct fact {
@@ -32,9 +35,10 @@ struct lifeline_row {
 
 /* Everything about the guard that the engine does not know. */
 struct facts {
-	usec_t started, real_offset;    /* CLOCK_REALTIME - CLOCK_BOOTTIME */
+	usec_t started, real_offset;    /* of CLOCK_BOOTTIME; CLOCK_REALTIME - CLOCK_BOOTTIME */
 	const char *pressure_source, *group_source;
 	bool probe_attached;
+	uint64_t lost_us;               /* run and wait time since start that the probe had no room to tell apart by cgroup */
 	char config_error[256];         /* the newest set that was refused; empty = none */
 	uint32_t n_policies;
 	uint32_t n_facts, n_lifeline;
@@ -48,10 +52,13 @@ usec_t facts_real_offset(void);
 /* Adds or replaces the fact called `what`. */
 void facts_set(struct facts *f, const char *what, bool have, const char *why, const char *remedy);
 
+/* What came of attaching the probe, 0 or -errno. Is it other news than the last time? */
+bool facts_probe(struct facts *f, int error, const char *without);
+
 /* The last lines of "what, why": a ring, oldest first. */
 struct why_line {
-	usec_t when;
-	uint32_t incident;
+	usec_t when;                    /* CLOCK_BOOTTIME */
+	uint32_t incident;              /* 0: before the first */
 	enum why why;
 	enum verb verb;
 	uint64_t group;
@@ -66,6 +73,7 @@ struct why_log {
 void why_log_add(struct why_log *log, usec_t when, uint32_t incident, const struct action *a, const char *text);
 
 void answer_status(struct json *j, const struct engine *e, const struct facts *f);
+/* The newest `most` lines; of one incident where it is not 0. */
 void answer_why(struct json *j, const struct why_log *log, const struct facts *f, uint32_t most, uint32_t incident);
 void answer_error(struct json *j, const char *error, const char *remedy);
 void answer_done(struct json *j, const char *text);

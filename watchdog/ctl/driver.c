@@ -25,8 +25,13 @@ static int on_pending(struct loop *l, struct loop_timer *t, void *data);
 
 static void push_result(struct driver *d, const struct result *r)
 {
-	if (d->n_results < MAX_INFLIGHT)
+	if (d->n_results < MAX_INFLIGHT) {
 		d->results[(d->result_at + d->n_results++) % MAX_INFLIGHT] = *r;
+		return;
+	}
+	if (!d->said_results)
+		log_error("more than %d actions were answered at once; the rest counts as not answered in time", MAX_INFLIGHT);
+	d->said_results = true;
 }
 
 static void protect_again(struct driver *d)
@@ -124,6 +129,21 @@ static int on_pending(struct loop *l, struct loop_timer *t, void *data)
 	return 0;
 }
 
+static void sense(struct driver *d, unsigned wants)
+{
+	int r = sampler_want(d->sampler, wants);
+	bool asked = sampler_probed(d->sampler) && (wants & SENSE_PROBE);
+
+	d->wants = wants;
+	d->facts.probe_attached = asked && r >= 0;
+	if (!asked || !facts_probe(&d->facts, r, sampler_without(d->sampler)))
+		return;
+	if (r < 0)
+		log_warning("the probe could not be attached (%s); judging by %s instead, until it can be", strerror(-r), sampler_without(d->sampler));
+	else
+		log_notice("the probe is attached again");
+}
+
 static void carry(struct driver *d, const struct action *a)
 {
 	const struct group_info *g = engine_group(d->engine, a->group);
@@ -135,10 +155,7 @@ static void carry(struct driver *d, const struct action *a)
 		push_result(d, &r);
 		return;
 	case VERB_SENSE:
-		d->wants = (unsigned)a->value;
-		if (sampler_want(d->sampler, d->wants) < 0 && sampler_probed(d->sampler))
-			log_warning("the probe could not be attached; judging by cpu.stat instead");
-		d->facts.probe_attached = sampler_probed(d->sampler) && (d->wants & SENSE_PROBE);
+		sense(d, (unsigned)a->value);
 		loop_set_timer(d->loop, &d->tick, loop_now(d->loop) + d->set->settings.alarm_tick / (d->wants & SENSE_SOON ? 2 : 1), on_tick, d);
 		push_result(d, &r);
 		return;
@@ -164,12 +181,24 @@ static void carry(struct driver *d, const struct action *a)
 	}
 }
 
+static void record(struct driver *d, const struct event *event)
+{
+	const char *what, *remedy;
+
+	recorder_event(d->recorder, d->engine, event, &d->actions);
+	if (!recorder_trouble(d->recorder, &what, &remedy))
+		return;
+	facts_set(&d->facts, "flight recorder", what == NULL, what ? what : "incidents are recorded again", what ? remedy : "");
+	if (what != NULL)
+		log_warning("%s%s%s", what, remedy[0] ? "; " : "", remedy);
+}
+
 static void step(struct driver *d, const struct event *event)
 {
 	int r = engine_step(d->engine, event, &d->actions);
 
 	if (d->recorder != NULL)
-		recorder_event(d->recorder, d->engine, event, &d->actions);
+		record(d, event);
 	if (r < 0) {
 		log_error("the engine refused an event of type %d: %s; it is left out", event->type, strerror(-r));
 		return;
@@ -394,6 +423,7 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 		loop_set_timer(l, &d->tick, now + span / 4, on_tick, d);
 	d->ticks++;
 	d->last_tick = now;
+	d->facts.lost_us += d->snapshot.lost;
 	remind_engine(d);
 	driver_event(d, &e);
 	if (d->groups_changed)
@@ -404,8 +434,8 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 		sweep(d);
 	if (d->n_names > 0)
 		ask_names(d);
-	d->facts.group_source = d->snapshot.source == GROUP_SOURCE_BPF ? "bpf" : d->snapshot.source == GROUP_SOURCE_CPUSTAT ? "cpu.stat" :
-				sampler_probed(d->sampler) ? "bpf" : "cpu.stat";
+	d->facts.group_source = d->snapshot.source == GROUP_SOURCE_BPF || (d->snapshot.source != GROUP_SOURCE_CPUSTAT && sampler_probed(d->sampler)) ?
+				"bpf" : sampler_without(d->sampler);
 	return 0;
 }
 

@@ -52,7 +52,7 @@ struct driver {
 	struct talk_ranked ranked;
 	struct snapshot snapshot;
 	bool stepping, groups_changed, new_container;
-	bool said_full, said_found, said_globs; /* bounds that were met */
+	bool said_full, said_found, said_globs, said_results;   /* bounds that were met */
 };
 
 struct driver_config {

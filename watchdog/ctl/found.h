@@ -16,5 +16,9 @@ struct found {
 };
 
 void found_clear(struct found *f);
+
+/* id: of the cgroup; GROUP_NONE is left out. comm is raw and cut at COMM_MAX - 1 bytes.
+ * Beyond FOUND_MAX cgroups only `beyond` is set; beyond GROUP_PROCS_MAX names of one
+ * cgroup the rest is left out: one is enough to protect it. */
 void found_add(struct found *f, uint64_t id, const char *comm);
 bool found_has(const struct found *f, uint64_t id);

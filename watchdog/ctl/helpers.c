@@ -6,15 +6,16 @@
  * the socket's mode does not even let them knock. Only one of each at a time, the newest wins,
  * since an older one is a leftover of a restart. */
 #include <errno.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/macro.h"
 #include "base/str.h"
+#include "conf/keys.h"
 #include "ctl/helpers.h"
 #include "sys/log.h"
 
@@ -111,13 +112,14 @@ static int on_pending(struct loop *l, struct loop_source *s, uint32_t events, vo
 	return 0;
 }
 
-/* NSS may block for seconds (LDAP), so it is asked at start and reload only. */
+/* No name service: it may block for seconds (LDAP), and this is the loop. Our user is the
+ * package's, a line of /etc/passwd. */
 int helpers_lookup(struct helpers *h)
 {
-	const struct passwd *pw = getpwnam("reprieve");
-	char path[128];
+	char path[128], uid[16];
+	unsigned long number = key_user("", "reprieve", uid, sizeof(uid)) == 0 ? strtoul(uid, NULL, 10) : 0;
 
-	h->courier = pw != NULL ? pw->pw_uid : 0;
+	h->courier = number < UINT32_MAX ? (uid_t)number : 0;
 	if (h->courier == 0 || h->gate.source.fd < 0 || !str_format(path, sizeof(path), "%s/%s", h->rundir, PROTOCOL_SOCKET))
 		return 0;
 	/* Its own, not its group's: that may be nogroup, and others' too. */

@@ -15,15 +15,25 @@
 
 #define WEIGHT_DEFAULT  100
 
-/* Set once, said once: what was changed beforehand, and on whom. */
+/* Set once, said once: what was changed beforehand, and on whom; after -1: and put back. */
 static void say_lifeline(struct driver *d, uint64_t group, const char *unit, int32_t before, int32_t after)
 {
 	struct action a = { .verb = VERB_LIFELINE, .group = group, .reason = { .why = WHY_LIFELINE } };
 	char name[GROUP_PATH_MAX * 2], line[WHY_TEXT_MAX];
 
-	str_format(line, sizeof(line), "lifeline: weight %d on %s, which had %d", after, str_escape(name, sizeof(name), unit), before < 0 ? WEIGHT_DEFAULT : before);
+	str_escape(name, sizeof(name), unit);
+	if (after < 0)
+		str_format(line, sizeof(line), "lifeline: weight put back on %s, which has %d again", name, before < 0 ? WEIGHT_DEFAULT : before);
+	else
+		str_format(line, sizeof(line), "lifeline: weight %d on %s, which had %d", after, name, before < 0 ? WEIGHT_DEFAULT : before);
 	why_log_add(&d->why, loop_now(d->loop), 0, &a, line);
 	log_notice("%s", line);
+}
+
+static void put_back(struct driver *d, struct lifeline_row *row)
+{
+	say_lifeline(d, row->group, row->unit, row->before, -1);
+	*row = d->facts.lifeline[--d->facts.n_lifeline];
 }
 
 static void lifeline_row(struct driver *d, uint64_t group, uint64_t asked, const char *unit, int32_t before, int32_t after, bool by_systemd, bool failed)
@@ -35,7 +45,7 @@ static void lifeline_row(struct driver *d, uint64_t group, uint64_t asked, const
 			row = &d->facts.lifeline[i];
 	if (after < 0 && (row == NULL || !failed)) {    /* put back: the row goes */
 		if (row != NULL)
-			*row = d->facts.lifeline[--d->facts.n_lifeline];
+			put_back(d, row);
 		return;
 	}
 	if (row == NULL) {
@@ -150,7 +160,7 @@ void lifelines_answered(struct driver *d, uint64_t asked, int error)
 		row->failed = error < 0;
 		/* -ENOENT: it had put that back at its start. */
 		if (row->after < 0 && (error == 0 || error == -ENOENT))
-			*row = d->facts.lifeline[--d->facts.n_lifeline];
+			put_back(d, row);
 		return;
 	}
 }

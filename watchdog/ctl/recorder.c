@@ -5,6 +5,7 @@
  * The record starts with everything a fresh engine needs to be in the same state (a calm
  * engine is a fresh one that knows policies, groups and pause), so one file is one
  * regression test. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,17 +19,28 @@
 #include "core/trace.h"
 #include "ctl/recorder.h"
 
-#define BUFFER (256 * 1024)
+#define BUFFER     (256 * 1024)
+#define NUMBER_MAX 1000000000u          /* then from one again */
 
 struct recorder {
 	int dir, fd;
 	uint64_t most, written;
-	uint32_t number;
-	const char *trouble;
+	bool under_way;                 /* also where it could not be begun: it is not tried again in this alarm */
+	uint32_t n_kept, kept[RECORDER_KEPT];   /* numbers, the newest first */
+	uint32_t next;
+	const char *trouble, *remedy;   /* of the newest record */
+	bool news, was_said;
 	struct trace_out out;
 	char policies[CONF_TEXT_MAX];
 	char buf[BUFFER];
 };
+
+static void give_up(struct recorder *r, const char *trouble, const char *remedy)
+{
+	r->trouble = trouble;
+	r->remedy = remedy;
+	r->news = true;
+}
 
 static int flush(struct trace_out *out)
 {
@@ -38,33 +50,105 @@ static int flush(struct trace_out *out)
 	if (r->written + out->len > r->most) {
 		static const char cut[] = "# the record is full; the rest of the incident is not in it\n";
 
-		r->trouble = "the flight record of this incident is full (FlightRecorder=); its beginning is kept";
+		give_up(r, "the flight record of this incident is full; its beginning is kept", "set a larger FlightRecorder= and restart the guard");
 		(void)!write(r->fd, cut, sizeof(cut) - 1);
 		return -EFBIG;
 	}
 	n = write(r->fd, out->buf, out->len);
 	if (n != (ssize_t)out->len) {
-		r->trouble = "the flight record cannot be written: no room in the run directory";
-		return n < 0 ? -errno : -ENOSPC;
+		int error = n < 0 ? -errno : -ENOSPC;
+
+		give_up(r, "the flight record of this incident cannot be gone on with: no room in the run directory; its beginning is kept",
+			"make room there (df /run); the next incident is recorded again");
+		/* No half a line: what is there can be replayed. */
+		(void)!ftruncate(r->fd, (off_t)r->written);
+		return error;
 	}
 	r->written += out->len;
 	out->len = 0;
 	return 0;
 }
 
+static void name_of(char name[static 32], uint32_t number)
+{
+	str_format(name, 32, "flight-%u.trace", number);
+}
+
+/* 0: it is no record's name. */
+static uint32_t number_of(const char *name)
+{
+	char same[32];
+	uint32_t number;
+
+	if (!str_starts(name, "flight-") || strspn(name + 7, "0123456789") > 9)
+		return 0;
+	number = (uint32_t)strtoul(name + 7, NULL, 10);
+	name_of(same, number);
+	return strcmp(same, name) == 0 ? number : 0;
+}
+
+/* Keeps it in mind, in order; what falls out at the end is removed. */
+static void keep(struct recorder *r, uint32_t number)
+{
+	uint32_t i = 0, last = number;
+	char name[32];
+
+	while (i < r->n_kept && r->kept[i] > number)
+		i++;
+	if (i < r->n_kept && r->kept[i] == number)
+		return;
+	for (; i < RECORDER_KEPT; i++) {
+		uint32_t old = i < r->n_kept ? r->kept[i] : 0;
+
+		r->kept[i] = last;
+		last = old;
+		if (i >= r->n_kept) {
+			r->n_kept++;
+			return;
+		}
+	}
+	name_of(name, last);
+	(void)unlinkat(r->dir, name, 0);
+}
+
+static int find_earlier(struct recorder *r)
+{
+	int fd = openat(r->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (d == NULL) {
+		int error = -errno;
+
+		cleanup_close(&fd);
+		return error;
+	}
+	for (unsigned i = 0; i < RECORDER_LOOKS && (entry = readdir(d)) != NULL; i++) {
+		uint32_t number = number_of(entry->d_name);
+
+		if (number > 0)
+			keep(r, number);
+	}
+	(void)closedir(d);
+	r->next = r->n_kept > 0 ? r->kept[0] + 1 : 1;
+	return 0;
+}
+
 int recorder_new(struct recorder **ret, int rundir_fd, uint64_t most_bytes)
 {
 	struct recorder *r = calloc(1, sizeof(*r));
+	int error;
 
 	if (r == NULL)
 		return -ENOMEM;
-	r->dir = fcntl(rundir_fd, F_DUPFD_CLOEXEC, 3);
-	if (r->dir < 0) {
-		free(r);
-		return -errno;
-	}
 	r->fd = -1;
 	r->most = most_bytes;
+	r->dir = fcntl(rundir_fd, F_DUPFD_CLOEXEC, 3);
+	error = r->dir < 0 ? -errno : find_earlier(r);
+	if (error < 0) {
+		(void)recorder_free(r);
+		return error;
+	}
 	*ret = r;
 	return 0;
 }
@@ -84,20 +168,25 @@ static void begin(struct recorder *r, const struct engine *e, const struct event
 	char name[32];
 	static struct engine_view view;
 	struct event known = { .now = event->now, .type = EVENT_GROUP };
+	uint32_t number = r->next >= NUMBER_MAX ? 1 : r->next;
 
 	r->trouble = NULL;
 	r->written = 0;
-	r->number++;
-	if (r->number > RECORDER_KEPT) {
-		str_format(name, sizeof(name), "flight-%u.trace", r->number - RECORDER_KEPT);
-		(void)unlinkat(r->dir, name, 0);
-	}
-	str_format(name, sizeof(name), "flight-%u.trace", r->number);
+	r->under_way = true;
+	name_of(name, number);
 	r->fd = openat(r->dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (r->fd >= 0) {
+		if (number < r->next)           /* once round: the old ones are no older */
+			r->n_kept = 0;
+		keep(r, number);
+		r->next = number + 1;
+	}
 	if (r->fd < 0 || conf_format(engine_policies(e), NULL, r->policies, sizeof(r->policies)) < 0) {
-		r->trouble = "the flight record cannot be begun";
+		give_up(r, "the flight record of this incident cannot be begun; it cannot be replayed", "make room in the run directory (df -i /run), and look at its owner and mode");
 		return;
 	}
+	if (r->was_said)
+		r->news = true;
 	r->out = (struct trace_out){ .buf = r->buf, .size = sizeof(r->buf), .flush = flush, .userdata = r };
 	trace_put_version(&r->out);
 	trace_put_text(&r->out, r->policies, strlen(r->policies));
@@ -128,12 +217,10 @@ void recorder_event(struct recorder *r, const struct engine *e, const struct eve
 {
 	bool calm = engine_is_calm(e);
 
-	if (r->fd < 0) {
+	if (!r->under_way) {
 		if (calm || event->type == EVENT_GROUP || event->type == EVENT_GROUP_GONE)
 			return;
 		begin(r, e, event);
-		if (r->fd < 0)
-			return;
 	}
 	if (r->trouble == NULL) {
 		if (event->type == EVENT_POLICIES && conf_format(event->policies, NULL, r->policies, sizeof(r->policies)) == 0)
@@ -143,12 +230,22 @@ void recorder_event(struct recorder *r, const struct engine *e, const struct eve
 			trace_put_action(&r->out, actions, i);
 		if (r->out.len > 0 && r->out.error == 0)
 			r->out.error = flush(&r->out);
+		if (r->out.error != 0 && r->trouble == NULL)
+			give_up(r, "an event does not fit into the flight record of this incident; its beginning is kept", "");
 	}
-	if (calm)
+	if (calm) {
 		cleanup_close(&r->fd);
+		r->under_way = false;
+	}
 }
 
-const char *recorder_trouble(struct recorder *r)
+bool recorder_trouble(struct recorder *r, const char **what, const char **remedy)
 {
-	return r->trouble;
+	if (!r->news)
+		return false;
+	r->news = false;
+	r->was_said = r->trouble != NULL;
+	*what = r->trouble;
+	*remedy = r->remedy;
+	return true;
 }

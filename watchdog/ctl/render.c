@@ -82,6 +82,9 @@ static void render_head(FILE *out, struct json_object *s, bool colour)
 	fprintf(out, "  pressure  %s %% of the time somebody waits for a CPU (source: %s)\n", text(pressure, "cpu_some"), text(pressure, "source"));
 	fprintf(out, "  cgroups   %s known (source: %s, probe %s)\n", text(groups, "known"), text(groups, "source"),
 		json_object_get_boolean(get(groups, "probe_attached")) ? "attached" : "not attached");
+	if (json_object_get_int64(get(groups, "lost_us")) > 0)
+		fprintf(out, "            %.3f s that tasks ran or waited since the start are of no known cgroup: more ran at once than the probe has room for\n",
+			(double)json_object_get_int64(get(groups, "lost_us")) / 1e6);
 }
 
 static void render_rows(FILE *out, struct json_object *s)
@@ -118,7 +121,7 @@ static void render_rows(FILE *out, struct json_object *s)
 		if (get(q, "quota_us") != NULL)
 			fprintf(out, " %s of %s us", text(q, "quota_us"), text(q, "period_us"));
 		if (get(q, "tasks") != NULL)
-			fprintf(out, " %s tasks SCHED_IDLE", text(q, "tasks"));
+			fprintf(out, " %s tasks %s", text(q, "tasks"), strcmp(text(q, "tasks_class"), "other") == 0 ? "SCHED_OTHER" : "SCHED_IDLE");
 		fprintf(out, ", since %s until %s at the latest\n", clock_of(text(q, "since")), clock_of(text(q, "until")));
 	}
 	if (n > ROWS_SHOWN)
@@ -171,6 +174,8 @@ void render_why(FILE *out, struct json_object *why, bool colour)
 
 		fprintf(out, "%s%s%s %s\n", colour ? "\033[2m" : "", text(l, "time"), colour ? "\033[0m" : "", text(l, "text"));
 	}
-	if (n == 0)
+	if (n == 0 && get(why, "incident") != NULL)
+		fprintf(out, "no line of incident %s is kept (the newest %s are)\n", text(why, "incident"), text(why, "kept"));
+	else if (n == 0)
 		fputs("nothing was decided since the guard started\n", out);
 }

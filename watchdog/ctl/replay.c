@@ -40,7 +40,6 @@ struct ranking {
 struct replay {
 	struct engine *engine;
 	struct conf *conf;
-	int (*load)(void *, const char *, size_t, struct policy_set *);
 	void (*line)(void *, usec_t, const struct action *, const char *);
 	void *userdata;
 	bool other, made, begun;
@@ -92,11 +91,6 @@ struct replay *replay_free(struct replay *r)
 	return NULL;
 }
 
-void replay_loader(struct replay *r, int (*load)(void *userdata, const char *text, size_t n, struct policy_set *ret))
-{
-	r->load = load;
-}
-
 static _printf_(2, 3) int refuse(struct replay *r, const char *format, ...)
 {
 	va_list ap;
@@ -126,17 +120,13 @@ static int differ(struct replay *r, const char *what, const struct action *was, 
 
 static int load(struct replay *r, struct policy_set *ret)
 {
-	int k;
+	int k = conf_text_load(r->conf, r->text, r->n_text, "record", ret, NULL);
 
-	if (r->load != NULL)
-		k = r->load(r->userdata, r->text, r->n_text, ret);
-	else
-		k = conf_text_load(r->conf, r->text, r->n_text, "record", ret, NULL);
 	r->n_text = 0;
 	if (k < 0) {
 		char text[768];
 
-		return refuse(r, "the policies in the record are refused: %s", r->load ? strerror(-k) : conf_errors_text(r->conf, text, sizeof(text)));
+		return refuse(r, "the policies in the record are refused: %s", conf_errors_text(r->conf, text, sizeof(text)));
 	}
 	return 0;
 }
@@ -377,9 +367,19 @@ int replay_line(struct replay *r, const char *line, size_t n)
 	return 0;
 }
 
+static bool in_incident(const struct engine *e)
+{
+	static struct engine_view v;    /* 60 KiB */
+
+	engine_view(e, &v);
+	return v.incident_since != 0 || v.n_squeezes > 0;
+}
+
 void replay_end(struct replay *r, struct replay_result *ret)
 {
 	r->result.lasted = r->now - r->begin;
+	r->result.cut = r->result.begun && (r->result.cut || trace_read_partial(&r->reader) ||
+					    (!r->other && (r->at < r->actions.n || in_incident(r->engine))));
 	*ret = r->result;
 	if (ret->same && !ret->begun) {
 		ret->same = false;
@@ -392,8 +392,15 @@ int replay_file(struct replay *r, FILE *f, struct replay_result *ret)
 	char line[TRACE_LINE_MAX + 2];
 	int k = 0;
 
-	while (k == 0 && fgets(line, sizeof(line), f) != NULL)
-		k = replay_line(r, line, strlen(line));
+	while (k == 0 && fgets(line, sizeof(line), f) != NULL) {
+		size_t n = strlen(line);
+
+		/* Half a line is what a full disk left. */
+		if (r->result.begun && n > 0 && line[n - 1] != '\n' && feof(f))
+			r->result.cut = true;
+		else
+			k = replay_line(r, line, n);
+	}
 	if (k == 0 && ferror(f))
 		k = refuse(r, "it cannot be read: %s", strerror(errno));
 	replay_end(r, ret);
@@ -450,6 +457,7 @@ static void print_json(const struct output *o, const char *file, int k, const st
 	json_kseconds(&j, "lasted", r->lasted);
 	if (!o->all)
 		json_kbool(&j, "same", k == 0);
+	json_kbool(&j, "cut", r->cut);
 	if (k != 0) {
 		json_kuint(&j, "line", r->line);
 		json_kstring(&j, k > 0 ? "difference" : "error", r->what);
@@ -528,5 +536,7 @@ int replay_command(const char *file, const char *policy, bool verbose, bool json
 		       (unsigned long)result.events, (double)result.lasted / 1e6);
 	else
 		printf("%lu events over %.1f s: the same %lu actions\n", (unsigned long)result.events, (double)result.lasted / 1e6, (unsigned long)result.actions);
+	if (!o.json && k == 0 && result.cut)
+		puts("the record ends in mid-incident: the guard died, or FlightRecorder= or the room in the run directory was used up; what came after is not in it");
 	return k == 0 ? 0 : k > 0 ? 1 : EX_DATAERR;
 }

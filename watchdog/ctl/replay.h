@@ -21,6 +21,7 @@ struct replay_result {
 	uint64_t events, actions;       /* since begin */
 	usec_t lasted;
 	bool begun, same;
+	bool cut;                       /* it ends in mid-incident: in mid-line, before all of an item, or before the incident was over */
 	uint32_t line;                  /* where it differs, or is malformed; 0 = nowhere */
 	char what[1024];                /* one line of it */
 };
@@ -30,9 +31,6 @@ struct replay_result {
 struct replay *replay_new(const struct policy_set *policies,
 			  void (*line)(void *userdata, usec_t at, const struct action *a, const char *text), void *userdata);
 struct replay *replay_free(struct replay *r);
-
-/* Where a test keeps the policies of a record as something else than text. */
-void replay_loader(struct replay *r, int (*load)(void *userdata, const char *text, size_t n, struct policy_set *ret));
 
 /* One line of the record. 0: go on; 1: the actions differ, -EINVAL: malformed or its
  * policies are refused, see replay_end(). */

@@ -34,6 +34,15 @@ static void do_ping(struct requests *r, struct json *j, const char *argument)
 	answer_done(j, "the guard is here");
 }
 
+/* As it is, or as status shows it: what a person copies from there has \x1b for ESC. */
+static bool is_called(const struct group_info *g, const char *name)
+{
+	static char shown[1024];        /* as much as is shown of it (ctl/render.c) */
+
+	return strcmp(g->path, name) == 0 || strcmp(g->name, name) == 0 ||
+	       strcmp(str_escape(shown, sizeof(shown), g->path), name) == 0 || strcmp(str_escape(shown, sizeof(shown), g->name), name) == 0;
+}
+
 static void do_release(struct requests *r, struct json *j, const char *argument)
 {
 	struct event e = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE } };
@@ -44,7 +53,7 @@ static void do_release(struct requests *r, struct json *j, const char *argument)
 	for (uint32_t i = 0; i < view.n_squeezes; i++) {
 		const struct group_info *g = engine_group(r->driver->engine, view.squeezes[i].group);
 
-		if (g == NULL || (strcmp(g->path, argument) != 0 && strcmp(g->name, argument) != 0))
+		if (g == NULL || !is_called(g, argument))
 			continue;
 		e.order.group = g->id;
 		driver_event(r->driver, &e);
@@ -60,14 +69,18 @@ static void do_release_all(struct requests *r, struct json *j, const char *argum
 {
 	struct event e = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE_ALL } };
 	static struct engine_view view;
-	char text[128];
-	unsigned n;
+	char text[192];
+	unsigned n, lifelines = 0;
 
 	engine_view(r->driver->engine, &view);
 	n = view.n_squeezes;
 	driver_event(r->driver, &e);
 	engine_view(r->driver->engine, &view);
 	str_format(text, sizeof(text), n ? "released %u, %u left" : "nothing was squeezed", n, view.n_squeezes);
+	for (uint32_t i = 0; i < r->driver->facts.n_lifeline; i++)
+		lifelines += r->driver->facts.lifeline[i].after >= 0 && !r->driver->facts.lifeline[i].failed;
+	if (lifelines > 0)
+		str_append(text, sizeof(text), "; lifeline weights stay (Lifeline=no and a reload take them away)");
 	answer_done(j, text);
 }
 

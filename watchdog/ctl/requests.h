@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* requests: what the guard does with a line from the control socket: reads state
- * into the answer, or turns an operator's order into an event. */
+ * into the answer, or turns an operator's order into an event.
+ *   why N [I]          the newest N lines (40; at most WHY_LINES_MAX), of incident I alone
+ *   release NAME       every squeezed cgroup of that path or name, raw or as status shows it
+ *   pause USEC REASON  1 µs to 7 days from now; more is refused, and so is a reason of
+ *                      REASON_TEXT_MAX bytes or more, or none
+ * A request is at most CONTROL_REQUEST_MAX bytes; an answer that does not fit into the
+ * caller's buffer is the JSON writer's error, which the caller tells. */
 #pragma once
 
 #include "ctl/control.h"

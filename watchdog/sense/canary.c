@@ -262,11 +262,6 @@ enum canary_state canary_state(const struct canary *c)
 	return info.si_pid == 0 ? CANARY_RUNS : info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED ? CANARY_STOPPED : CANARY_GONE;
 }
 
-int32_t canary_pid(const struct canary *c)
-{
-	return canary_state(c) == CANARY_GONE ? -1 : c->pid;
-}
-
 int canary_revive(struct canary *c)
 {
 	int r = 0;

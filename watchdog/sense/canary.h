@@ -11,7 +11,6 @@
 #include "core/snapshot.h"
 
 #define CANARY_CPU_DEFAULT (5 * USEC_PER_MSEC)  /* of CPU time per turn */
-#define CANARY_WEIGHT_DEFAULT 100               /* v2 scale */
 
 struct canary;
 
@@ -26,7 +25,6 @@ struct canary_config {
  * with the caller. */
 int canary_new(const struct canary_config *config, struct canary **ret);
 struct canary *canary_free(struct canary *c);           /* ends the child, removes the cgroup */
-int32_t canary_pid(const struct canary *c);             /* -1: it is gone */
 
 /* Gone or stopped, it says nothing. */
 enum canary_state { CANARY_RUNS, CANARY_STOPPED, CANARY_GONE };

@@ -112,17 +112,23 @@ static enum probe_key choose_key(const char *root, const struct mounts *m)
 	return has_word(buf, "pids") ? PROBE_KEY_PIDS : has_word(buf, "memory") ? PROBE_KEY_MEMORY : PROBE_KEY_INODE;
 }
 
+const char *sampler_without(const struct sampler *s)
+{
+	return cgroups_mounts(s->cgroups)->layout == MOUNTS_V2 ? "cpu.stat" : "cpuacct";
+}
+
 static int open_probe(struct sampler *s, const char *root)
 {
 	struct probe_config config = {
 		.key = choose_key(root, cgroups_mounts(s->cgroups)), .ncpu = machine_rows(s->machine),
 	};
+	char text[MISSING_TEXT_MAX];
 	struct missing m;
 	int r;
 
 	if (s->use == SAMPLER_PROBE_NEVER) {
-		miss_text(s, "probe-never", "the BPF probe is switched off (Probe=never); using cpu.stat instead, "
-			  "which shows who runs but not who waits", "set Probe=auto");
+		str_format(text, sizeof(text), "the BPF probe is switched off (Probe=off); using %s instead, which shows who runs but not who waits", sampler_without(s));
+		miss_text(s, "probe-off", text, "set Probe=auto");
 	} else {
 		r = probe_open(&config, &s->probe, &m);
 		if (r < 0)
@@ -256,7 +262,7 @@ int sampler_want(struct sampler *s, unsigned wants)
 			probe_detach(s->probe);
 	}
 	if (r < 0)
-		miss_text(s, "probe-attach", "the BPF probe is loaded but could not be attached; using cpu.stat instead, which shows who runs but not who waits",
+		miss_text(s, "probe-attach", "the BPF probe is loaded but could not be attached; it is seen who runs but not who waits",
 			  "see the kernel's log; reprieve tries again with the next alarm");
 	if (more)
 		prime(s);
@@ -404,11 +410,6 @@ bool sampler_probed(const struct sampler *s)
 enum pressure_source sampler_pressure(const struct sampler *s)
 {
 	return machine_pressure(s->machine);
-}
-
-usec_t sampler_tick(const struct sampler *s, usec_t alarm_tick)
-{
-	return s->probe ? alarm_tick : MAX(alarm_tick, SAMPLER_TICK_WITHOUT);
 }
 
 unsigned sampler_missing(const struct sampler *s, const struct missing **ret)

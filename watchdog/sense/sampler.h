@@ -18,7 +18,6 @@
 #define SAMPLER_STEP_BUDGET   100               /* µs of an alarm tick for the walk, or in its place: */
 #define SAMPLER_CHECK_BUDGET  100               /* ... for who runs and cannot be squeezed, as far as is known */
 #define SAMPLER_CALM_EVERY    USEC_PER_SEC      /* between steps of the walk in calm */
-#define SAMPLER_TICK_WITHOUT  (250 * USEC_PER_MSEC) /* the alarm tick where there is no probe */
 #define SAMPLER_CANARY_EVERY  USEC_PER_SEC      /* between turns of the canary */
 #define SAMPLER_CANARY_SOON   (200 * USEC_PER_MSEC) /* ... for so long after an alarm began: */
 #define SAMPLER_CANARY_FIRST  (2 * USEC_PER_SEC)
@@ -58,6 +57,6 @@ int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret);
 
 struct cgroups *sampler_cgroups(struct sampler *s);
 bool sampler_probed(const struct sampler *s);           /* the probe is loaded */
+const char *sampler_without(const struct sampler *s);   /* what is read where it is not: "cpu.stat", on v1 "cpuacct"; static */
 enum pressure_source sampler_pressure(const struct sampler *s);
-usec_t sampler_tick(const struct sampler *s, usec_t alarm_tick);        /* the tick to use in alarm */
 unsigned sampler_missing(const struct sampler *s, const struct missing **ret);  /* count; the array is ours */

@@ -80,16 +80,6 @@ void log_close(void)
 	g_log.counts = (struct log_counts){ 0 };
 }
 
-void log_set_level(int level)
-{
-	g_log.config.level = level;
-}
-
-int log_level(void)
-{
-	return g_log.config.level;
-}
-
 struct log_counts log_counts(void)
 {
 	return g_log.counts;

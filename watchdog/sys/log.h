@@ -35,8 +35,6 @@ struct log_counts {
  * SIGPIPE from then on. An absent syslog is no error. */
 void log_open(const struct log_config *config);
 void log_close(void);
-void log_set_level(int level);
-int  log_level(void);
 struct log_counts log_counts(void);
 
 /* keys: "unit=x weight=10" put at the end of the line, or NULL. errno is kept. */

@@ -11,7 +11,6 @@
 
 #define PROTOCOL_SOCKET  "guard.sock"
 #define PROTOCOL_RUNDIR  "/run/reprieve"
-#define PROTOCOL_VERSION_TEXT 1
 
 enum protocol_role { ROLE_STEWARD = 1, ROLE_COURIER = 2 };
 

@@ -85,26 +85,6 @@ static const char *number_end(const char *p)
 	return p;
 }
 
-int root_read_u64(int dirfd, const char *path, uint64_t *ret)
-{
-	char buf[64], *end;
-	ssize_t n = root_read_file(dirfd, path, buf, sizeof(buf));
-	unsigned long long v;
-
-	if (n < 0)
-		return (int)n;
-	if (buf[0] < '0' || buf[0] > '9')
-		return -EINVAL;
-	errno = 0;
-	v = strtoull(buf, &end, 10);
-	if (errno != 0)
-		return -errno;
-	if (*number_end(end) != '\0')
-		return -EINVAL;
-	*ret = v;
-	return 0;
-}
-
 int root_read_i64(int dirfd, const char *path, int64_t *ret)
 {
 	char buf[64], *end;
@@ -176,9 +156,4 @@ int root_replace_file(int dirfd, const char *path, const void *data, size_t size
 	if (r < 0)
 		(void)unlinkat(dirfd, tmp, 0);
 	return r;
-}
-
-bool root_exists(int dirfd, const char *path)
-{
-	return faccessat(dirfd, below(dirfd, path), F_OK, 0) == 0;
 }

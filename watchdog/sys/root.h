@@ -18,8 +18,7 @@ int root_open_file(int dirfd, const char *path, int flags);     /* flags: O_RDON
 ssize_t root_read_file(int dirfd, const char *path, char *buf, size_t size);
 ssize_t root_read_fd(int fd, char *buf, size_t size);   /* same, from offset 0 of an open fd */
 
-/* One number, optionally followed by white space. "max" gives -1 in the signed one. */
-int root_read_u64(int dirfd, const char *path, uint64_t *ret);
+/* One number, optionally followed by white space. "max" gives -1. */
 int root_read_i64(int dirfd, const char *path, int64_t *ret);
 
 /* Control files: O_WRONLY, exactly one write(). 0 or -errno; -EIO on a short write. */
@@ -27,5 +26,3 @@ int root_write_file(int dirfd, const char *path, const char *text);
 
 /* Ordinary files: to NAME.tmp, fsync, rename; the old one stays on any failure. */
 int root_replace_file(int dirfd, const char *path, const void *data, size_t size, mode_t mode);
-
-bool root_exists(int dirfd, const char *path);
