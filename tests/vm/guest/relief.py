@@ -13,7 +13,7 @@ import os
 import time
 
 import lib
-from lib import check, note, read, write
+from lib import check, hold, note, read, write
 
 TESTS = []
 
@@ -97,21 +97,21 @@ class Watch:
         for path in self.protected:
             for k in ("cpu.max", "cgroup.freeze", "pids.max", "cpu.idle"):
                 a, b = self.calm.get(path, {}).get(k), now.get(path, {}).get(k)
-                check(a == b or None in (a, b), f"protected {path}: {k} went from {a} to {b}")
+                hold(a == b or None in (a, b), f"protected {path}: {k} went from {a} to {b}")
 
     def check_only(self, prefixes):
         """The squeezed are the culprits and nobody else, by the guard's own words."""
         names = [s["cgroup"] for s in self.guard.status()["squeezes"] if s["cgroup"]]
         wrong = [n for n in names if not any(p in n for p in prefixes)]
         check(names, "status names no squeeze while one is on")
-        check(not wrong, f"squeezed, but no culprit: {lib.brief(wrong)}")
+        hold(not wrong, f"squeezed, but no culprit: {lib.brief(wrong)}")
 
     def wait_back(self, timeout=BACK):
         began = time.monotonic()
         try:
             lib.wait_for("everything put back", lambda: not self.squeezed(), timeout, 0.5)
         except lib.Failure as e:
-            raise lib.Failure(f"{e}: {lib.brief(self.squeezed())}")
+            raise lib.Broken(f"{e}: {lib.brief(self.squeezed())}")
         note(f"all back after {time.monotonic() - began:.0f} s")
 
     def check_explained(self, word):
@@ -155,7 +155,7 @@ def runaway(c, key, load, what, names, policies, named=None, lifeline_may_do=Fal
                     cut = [s["cgroup"] for s in w.guard.status()["squeezes"] if s["cgroup"]]
                     check(cut or lifeline_may_do, "status names no squeeze while one is on")
                     wrong = [n for n in cut if not any(p in n for p in names)]
-                    check(not wrong, f"squeezed, but no culprit: {lib.brief(wrong)}")
+                    hold(not wrong, f"squeezed, but no culprit: {lib.brief(wrong)}")
                 c.logins.show_relief(what)
                 w.check_spared()
                 if acted:
@@ -187,7 +187,7 @@ def back(stock, timeout=15):
     try:
         lib.wait_for("the stop to put all back", lambda: not stock.changes(), timeout)
     except lib.Failure as e:
-        raise lib.Failure(f"{e}: {lib.brief(stock.changes())}")
+        raise lib.Broken(f"{e}: {lib.brief(stock.changes())}")
 
 
 def hogs(c):
@@ -226,7 +226,7 @@ def observe(c):
         before = lib.knobs()
         on = read(lib.SYSTEM + "/cgroup.subtree_control")
         with c.guard.running("observe", policies={"60-loads": LOADS.replace("hog@*", "batch@*.service decoy@*")}):
-            check(read(lib.SYSTEM + "/cgroup.subtree_control") == on,
+            hold(read(lib.SYSTEM + "/cgroup.subtree_control") == on,
                   "observe mode switched controllers of system.slice")
             with decoy.opened(), batch.opened():
                 def named():
@@ -237,7 +237,7 @@ def observe(c):
                 note(f"suspect: {first}")
                 check("batch@1" in (first["cgroup"] or first["name"]), f"named {first}, not batch@1.service")
                 changed = lib.changes(before, lib.knobs())
-                check(not changed, f"observe mode touched: {lib.brief(changed)}")
+                hold(not changed, f"observe mode touched: {lib.brief(changed)}")
 
 
 # The three runaways -------------------------------------------------------------
@@ -272,11 +272,11 @@ def inside(c):
                     counts.append(w.lowered())
                 note(f"lowered, each half second: {counts}")
                 w.check_spared()
-                check(lib.classes(sshd) == before, "sshd itself was put into another class")
+                hold(lib.classes(sshd) == before, "sshd itself was put into another class")
                 c.logins.show_relief("64 hogs in ssh.service")
                 w.check_spared()
             w.wait_back()
-            check(lib.classes(w.calm_classes) == w.calm_classes, "a task's class or nice value is not as before")
+            hold(lib.classes(w.calm_classes) == w.calm_classes, "a task's class or nice value is not as before")
 
 
 @lib.test(TESTS, 420)
@@ -324,7 +324,7 @@ def api(c):
                       f"health check takes {times[4]:.3f} s; idle {idle:.3f} s, without reprieve {alone:.3f} s")
                 c.logins.show_relief("an API that runs wild")
                 w.check_spared()
-                check(alive <= set(load.pids()), "tasks of the API were killed or moved out of its cgroup")
+                hold(alive <= set(load.pids()), "tasks of the API were killed or moved out of its cgroup")
             w.wait_back()
 
 
@@ -352,9 +352,9 @@ def postgres(c):
                 note(f"query: idle {idle:.2f} s, beside 24 runaway backends {took or 60 * idle:.2f} s")
                 check(took, "a query was lost")
                 w.check_spared()
-                check(load.backends() == backends, "a backend was killed or moved")
+                hold(load.backends() == backends, "a backend was killed or moved")
             w.wait_back()
-            check(not [t for t, k in lib.classes(before).items() if k != before[t]],
+            hold(not [t for t, k in lib.classes(before).items() if k != before[t]],
                   "a backend's class is not as before")
 
 
@@ -402,7 +402,7 @@ def restore(c):
                 try:
                     lib.wait_for(what + " to put back", lambda: not residue(), timeout)
                 except lib.Failure as e:
-                    raise lib.Failure(f"{e}: {lib.brief(residue())}")
+                    raise lib.Broken(f"{e}: {lib.brief(residue())}")
             with load.opened():
                 w.wait_squeezed()
                 os.kill(w.guard.pid(), 9)
@@ -416,7 +416,7 @@ def restore(c):
                 w.guard.ask("release", "--all")
                 put_back("release --all", 10)
                 time.sleep(5)
-                check(not residue(), f"squeezed again after release --all: {lib.brief(residue())}")
+                hold(not residue(), f"squeezed again after release --all: {lib.brief(residue())}")
         back(stock)
     finally:
         os.unlink(drop + "/vm.conf")
@@ -482,7 +482,7 @@ def rescue(c):
             with c.logins.knocking():
                 time.sleep(10)
             early = w.cut()
-            check(not early, f"squeezed within 10 s: {lib.brief(early)}")
+            hold(not early, f"squeezed within 10 s: {lib.brief(early)}")
             w.wait_squeezed(120)
             time.sleep(3)
             w.check_spared()
@@ -516,7 +516,7 @@ def demo(c):
              f"acted after {r.get('seconds_to_relief')} s, {r.get('error') or ''}")
     for r in data["rows"]:
         check(not r.get("error"), f"{r['runaway']}: {r['error']}")
-        check(r["put_back"], f"{r['runaway']}: {lib.brief([x for x in lines if 'put back' in x])}")
+        hold(r["put_back"], f"{r['runaway']}: {lib.brief([x for x in lines if 'put back' in x])}")
         if r["runaway"] == "churn" and not r["proves"]:
             continue            # emulation forks too slowly to harm anybody
         check(r["proves"], f"{r['runaway']}: no harm without reprieve")
@@ -526,4 +526,4 @@ def demo(c):
     # systemd may make the empty cgroup of our stopped units again, when the steward of the test before resets their weights.
     units = [f"/system.slice/reprieve{x}.service" for x in ("", "-steward", "-courier")]
     gone = [p for p in gone if p not in units or read(f"{lib.CGROUP}{p}/cgroup.procs").strip()]
-    check(not gone, f"left behind: {gone}")
+    hold(not gone, f"left behind: {gone}")
