@@ -46,6 +46,10 @@ URL=http://127.0.0.1:{lib.Api.PORT}/health
 """
 
 
+# What a cgroup has that nobody limits.
+FREE = {"cpu.max": "max 100000", "cgroup.freeze": "0", "pids.max": "max", "cpu.idle": "0"}
+
+
 class Watch:
     """A guard in calm, and what the machine looks like then."""
 
@@ -92,12 +96,17 @@ class Watch:
         return got
 
     def check_spared(self):
-        """Nothing protected has a limit; only weight and classes may change there."""
+        """Nothing protected has a limit; only weight and classes may change there.
+
+        A file that comes or goes with its controller counts as what the kernel makes it
+        with: no limit."""
         now = lib.knobs()
         for path in self.protected:
-            for k in ("cpu.max", "cgroup.freeze", "pids.max", "cpu.idle"):
-                a, b = self.calm.get(path, {}).get(k), now.get(path, {}).get(k)
-                hold(a == b or None in (a, b), f"protected {path}: {k} went from {a} to {b}")
+            if path not in now:
+                continue  # the cgroup itself is gone
+            for k, free in FREE.items():
+                a, b = (x.get(path, {}).get(k, free) for x in (self.calm, now))
+                hold(a == b, f"protected {path}: {k} went from {a} to {b}")
 
     def check_only(self, prefixes):
         """The squeezed are the culprits and nobody else, by the guard's own words."""
@@ -113,6 +122,14 @@ class Watch:
         except lib.Failure as e:
             raise lib.Broken(f"{e}: {lib.brief(self.squeezed())}")
         note(f"all back after {time.monotonic() - began:.0f} s")
+
+    def check_acted(self, stock):
+        """Relief is the guard's doing: it cuts the load now, or it gave sshd a weight beforehand."""
+        ssh = lib.SSH[len(lib.CGROUP):]
+        was, gave = (int(x.get(ssh, {}).get("cpu.weight", 100)) for x in (stock.knobs, self.calm))
+        cut = self.cut()
+        note(f"cut: {lib.brief(cut, 2) or 'nothing'}; the lifeline's weight of sshd: {gave}, was {was}")
+        hold(cut or gave > was, f"the guard did nothing: no cut, and sshd's weight is {gave} as it was")
 
     def check_explained(self, word):
         why = self.guard.ask("why")
@@ -151,6 +168,7 @@ def runaway(c, key, load, what, names, policies, named=None, lifeline_may_do=Fal
                     acted = False
                 time.sleep(3)
                 w.check_spared()
+                w.check_acted(stock)
                 if acted:
                     cut = [s["cgroup"] for s in w.guard.status()["squeezes"] if s["cgroup"]]
                     check(cut or lifeline_may_do, "status names no squeeze while one is on")
@@ -340,6 +358,7 @@ def postgres(c):
         idle = load.query(60)
         harm(c, "postgres", load, "24 runaway SQL backends")
         path = lib.Postgres.CGROUP[len(lib.CGROUP):]
+        stock = Stock()
         with c.guard.running():
             w = Watch(c, [load], PROTECTED + (path,))
             with load.opened():
@@ -347,6 +366,7 @@ def postgres(c):
                 before = dict.fromkeys(lib.classes(backends), (os.SCHED_OTHER, 0))
                 time.sleep(5)
                 w.check_spared()
+                w.check_acted(stock)
                 c.logins.show_relief("24 runaway SQL backends")
                 took = load.query(60 * idle)
                 note(f"query: idle {idle:.2f} s, beside 24 runaway backends {took or 60 * idle:.2f} s")
