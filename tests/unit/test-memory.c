@@ -53,6 +53,14 @@ static void never_twice(void **state)
 	memory_add(e, 7, WHY_RECOVERED, e->now + 1 * SEC);
 	e->now += 1 * SEC;
 	assert_false(memory_bars(e, 7, false));
+	/* ... nor a later place. */
+	e->n_memories = 0;
+	memory_add(e, 7, WHY_OPERATOR, e->now + 600 * SEC);
+	memory_add(e, 6, WHY_RECOVERED, e->now + 1 * SEC);
+	e->now += 2 * SEC;
+	memory_add(e, 7, WHY_RECOVERED, e->now + 1 * SEC);
+	e->now += 1 * SEC;
+	assert_false(memory_bars(e, 7, false));
 }
 
 /* No weight helps against real-time tasks: that it did not bars only what is none. */
