@@ -14,6 +14,9 @@
 #define HARM_MEMORY     (5 * USEC_PER_SEC)      /* a squeeze follows harm within this */
 #define UNTIL_GRACE     (10 * USEC_PER_SEC)     /* a release may fail and be tried again */
 #define RELEASED_WITHIN (25 * USEC_PER_MIN)     /* after the last culprit is gone */
+#define EVIDENCE_LASTS  (1500 * USEC_PER_MSEC)  /* a measurement stands so long without a newer one */
+#define RESCUE_FINE     USEC_PER_SEC            /* alive for so long: the way in is not dead */
+#define RESCUE_NEAR     0.4                     /* of RescueLogin=: its estimate and ours differ, by more beyond it */
 #define FLIPS_PER_MIN   4
 #define FLIPS_PER_10MIN 18                      /* a hold that doubles: 5; an AtMost of a minute begins it anew three times */
 
@@ -98,6 +101,31 @@ static double slowdown(const struct snapshot *snap, const struct group_sample *g
 	return run + wait < 200 ? 1 : (run + wait) / MAX(run, 1);
 }
 
+/* How long the way in was told to be dead: in four of five windows, and never alive for a second. */
+static void count_dead(struct sim *s, bool told, bool dead)
+{
+	struct check *c = &s->check;
+
+	if (told) {
+		c->dead = dead;
+		c->told_at = s->now;
+	} else if (s->now - c->told_at > EVIDENCE_LASTS)
+		c->dead = false;
+	if (!c->dead && c->alive_since == 0)
+		c->alive_since = s->now;
+	if (told && c->dead) {
+		c->alive_since = 0;
+		if (c->dead_since == 0) {
+			c->dead_since = s->now;
+			c->told_n = c->dead_n = 0;
+		}
+		c->dead_n++;
+	}
+	c->told_n += told;
+	if (c->alive_since && s->now - c->alive_since >= RESCUE_FINE)
+		c->dead_since = 0;
+}
+
 void check_before(struct sim *s, const struct event *ev)
 {
 	const struct snapshot *snap = ev->snapshot;
@@ -106,8 +134,10 @@ void check_before(struct sim *s, const struct event *ev)
 	permyriad_t wait = 9900;
 	bool any = false;
 
-	if (s->now > s->check.last_now + EVENT_GAP)
+	if (s->now > s->check.last_now + EVENT_GAP) {
 		s->check.slept_until = s->now;
+		s->check.dead_since = 0;
+	}
 	s->check.last_now = s->now;
 	if (ev->type == EVENT_POLICIES || ev->type == EVENT_OPERATOR)
 		s->check.operator_at = s->now;
@@ -146,11 +176,7 @@ void check_before(struct sim *s, const struct event *ev)
 	}
 	if ((worst - 1) / worst * 10000 >= wait / 3.0)
 		s->check.harm_told = s->now;
-	if ((!any && snap->n_groups == 0 && snap->machine.cpu_some >= 0 && snap->machine.cpu_some < set->alarm) ||
-	    (any && way * (double) set->login_cost < 0.4 * (double) set->rescue_login))
-		s->check.bad_time -= MIN(s->check.bad_time, 3 * snap->window);
-	else
-		s->check.bad_time = MIN(s->check.bad_time + MIN(snap->window, EVENT_GAP), set->rescue_for);
+	count_dead(s, any, way * (double) set->login_cost >= RESCUE_NEAR * (double) set->rescue_login);
 }
 
 static void check_target(struct sim *s, const struct action *a, int at)
@@ -188,6 +214,7 @@ static void check_mode(struct sim *s, const struct action *a)
 	const struct settings *set = &s->set.settings;
 	const char *verb = verb_to_string(a->verb);
 	usec_t most = set->rescue_at_most;
+	bool served = s->check.served_until > s->now;
 
 	if (set->mode == MODE_OBSERVE)
 		check_fail(s, "%s in observe mode", verb);
@@ -196,9 +223,11 @@ static void check_mode(struct sim *s, const struct action *a)
 	if (set->mode == MODE_RESCUE) {
 		if (a->verb == VERB_PIDS || a->verb == VERB_FREEZE || a->verb == VERB_KILL || a->verb == VERB_JAIL)
 			check_fail(s, "%s in rescue mode", verb);
-		if (sim_n_squeezed(s) == 0 && s->check.served_until <= s->now && s->check.bad_time < set->rescue_for * 6 / 10)
-			check_fail(s, "%s in rescue mode after the way in was bad for %.1f of %.1f s", verb,
-				   (double) s->check.bad_time / 1e6, (double) set->rescue_for / 1e6);
+		if (!served && sim_n_squeezed(s) == 0 && (s->check.dead_since == 0 || s->now - s->check.dead_since < set->rescue_for))
+			check_fail(s, "%s in rescue mode after the way in was dead for %.1f of %.1f s", verb,
+				   s->check.dead_since ? (double) (s->now - s->check.dead_since) / 1e6 : 0, (double) set->rescue_for / 1e6);
+		if (!served && sim_n_squeezed(s) == 0 && s->check.dead_n * 5 < s->check.told_n * 4)
+			check_fail(s, "%s in rescue mode after the way in was dead in %u of %u windows", verb, s->check.dead_n, s->check.told_n);
 	} else if (a->reason.policy >= 0 && a->reason.policy < s->set.n_policies) {
 		const struct policy *p = &s->set.policies[a->reason.policy];
 
@@ -362,12 +391,40 @@ static void check_calm(struct sim *s)
 		check_fail(s, "the engine is not calm %.0f s after the last load ended", (double) (s->now - since) / 1e6);
 }
 
+/* Never silently: what begins or ends a squeeze is said in the same step, with the same why. What
+ * follows on it (the next rung, more of the share, another try) has a parent that was. */
+static void check_said(struct sim *s, const struct action *a)
+{
+	int at = machine_find(&s->m, a->group);
+	struct check_node *c = at < 0 ? NULL : book(s, at);
+	bool ends = a->verb == VERB_RELEASE && a->value == 0;
+
+	if (a->parent >= a->id)
+		check_fail(s, "action %lu follows on %lu", (unsigned long) a->id, (unsigned long) a->parent);
+	if ((!ends && !is_squeeze(a->verb) && a->verb != VERB_RANK) || (ends && c != NULL && c->ending) || (!ends && a->parent != 0))
+		return;
+	if (c != NULL)
+		c->ending = ends;
+	/* What vanishes is said for all at once, a tick later; a failure once per verb and incident. */
+	if (a->reason.why == WHY_GONE || (a->reason.why == WHY_FAILED && s->check.said_failed))
+		return;
+	if (!(s->check.said & 1u << a->reason.why))
+		check_fail(s, "%s on %s because of %s, which nobody said", verb_to_string(a->verb), at < 0 ? "something that is gone" : s->m.nodes[at].info.path,
+			   why_to_string(a->reason.why));
+}
+
 void check_after(struct sim *s, const struct event *ev)
 {
 	bool quota_pending = false;
 
 	if (s->acts.n > MAX_ACTIONS)
 		check_fail(s, "%u actions in a step", s->acts.n);
+	s->check.said = 0;
+	for (uint32_t i = 0; i < s->acts.n; i++)
+		if (s->acts.a[i].verb == VERB_REPORT)
+			s->check.said |= 1u << s->acts.a[i].reason.why;
+	if (s->check.said & (1u << WHY_INCIDENT_OPEN | 1u << WHY_FAILED))
+		s->check.said_failed = s->check.said & 1u << WHY_FAILED;
 	for (uint32_t i = 0; i < s->acts.n; i++) {
 		const struct action *a = &s->acts.a[i];
 
@@ -381,6 +438,7 @@ void check_after(struct sim *s, const struct event *ev)
 				check_fail(s, "%d actions in flight", s->n_pending);
 			continue;
 		}
+		check_said(s, a);
 		if (is_squeeze(a->verb))
 			check_squeeze(s, a);
 		if (a->verb == VERB_LIFELINE && a->value >= 0 && s->set.settings.mode == MODE_OBSERVE)
@@ -399,10 +457,8 @@ void check_after(struct sim *s, const struct event *ev)
 		if (s->check.quota_failed_at + 3 * USEC_PER_SEC < s->now)       /* the others get its part with the next cut */
 			check_sum(s);
 	}
-	if (ev->type == EVENT_SNAPSHOT && (s->n_squeezes || s->ticks % 1024 == 0)) {
-		if (s->sense || s->ticks % 64 == 0)
-			check_ends(s);
-		if (s->ticks % 1024 == 0)
-			check_calm(s);
-	}
+	if (s->n_squeezes)
+		check_ends(s);
+	if (ev->type == EVENT_SNAPSHOT && s->ticks % 1024 == 0)
+		check_calm(s);
 }

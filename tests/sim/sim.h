@@ -202,7 +202,11 @@ struct faults {
 struct sim;
 struct check {
 	usec_t served_until;            /* a reload in mid-squeeze: rescue has waited already */
-	usec_t bad_time;                /* how long the way in was told to be bad; forgets three times as fast */
+	usec_t dead_since, alive_since, told_at;        /* the way in, by what was told of it; 0: it is not */
+	uint32_t told_n, dead_n;        /* windows since dead_since, and those of them in which it was dead */
+	bool dead;
+	uint32_t said;                  /* 1 << why: reported in this step */
+	bool said_failed;               /* in this incident */
 	usec_t harm_told;               /* the latest at which a protected one was told to suffer */
 	usec_t pause_until;
 	usec_t quota_failed_at, last_now, slept_until;
@@ -219,7 +223,7 @@ struct check {
 		usec_t flips[16];       /* squeezes begun, a ring */
 		uint32_t n_flips;
 		int16_t policy;
-
+		bool ending;            /* its end was said */
 	} node[SIM_NODES];
 	struct check_as { uint64_t id; usec_t asked, until; enum importance as; } as[SIM_NODES];
 	char failed[400];               /* the first law broken; empty: none */

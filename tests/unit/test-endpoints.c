@@ -21,6 +21,7 @@ static struct world *api_is_protected(void)
 	w->ranked[0] = (struct task_ref) { .pid = 20, .tid = 21, .start = 5, .cpu_pm = 9900, .comm = "wild" };
 	w->ranked[1] = (struct task_ref) { .pid = 20, .tid = 22, .start = 5, .cpu_pm = 800, .comm = "worker" };
 	w->ranked[2] = (struct task_ref) { .pid = 20, .tid = 23, .start = 5, .cpu_pm = 700, .comm = "worker" };
+	world_calm(w, 9000);            /* the alarm: in calm answers are not remembered */
 	return w;
 }
 
@@ -56,7 +57,6 @@ static void lower(struct world *w)
 {
 	unsigned i;
 
-	world_calm(w, 9000);
 	for (i = 0; i < 13; i++)
 		window(w, w->count[VERB_TASKS_IDLE] > 0);
 	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test-orders: what a person says outlasts the alarm in which he said it. */
-#include "unit/world.h"
+/* test-orders: what is no measurement: a person, new policies, names, lifelines, cgroups that come and go.
+ * What a person says outlasts the alarm in which he said it. */
+#include <errno.h>
 
-#define HOG 10
+#include "unit/stories.h"
 
 static struct world *one_hog(void)
 {
@@ -83,10 +84,331 @@ static void released_in_calm_bars_nobody(void **state)
 	world_free(w);
 }
 
+static void operator_releases(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE, .group = HOG } };
+	unsigned i;
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	ev.now = w->now;
+	world_step(w, &ev);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_true(w->verbs_of[HOG + 1] != 0);
+	run(w, 20, 100);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	ev.order.verb = OPERATOR_RELEASE_ALL;
+	ev.now = w->now;
+	world_step(w, &ev);
+	for (i = 0; i < 20; i++)
+		assert_int_equal(w->verbs_of[HOG + i], 0);
+	assert_said(w, "release\n");                             /* of everything there is */
+	world_free(w);
+}
+
+/* The original cannot be written: tried ten times, said once, then slowly for ever, in calm too. */
+static void a_release_is_never_given_up(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE, .group = HOG } };
+	struct event due = { .type = EVENT_TIMEOUT };
+	struct engine_view *v = calloc(1, sizeof(*v));
+	uint32_t n, tries;
+
+	assert_non_null(v);
+	world_calm(w, 9000);
+	run(w, 20, 8);
+	assert_true(w->count[VERB_QUOTA] >= 15);
+	w->fail[VERB_RELEASE] = EROFS;
+	run(w, 0, 1500);
+	assert_int_equal(w->whys[WHY_FAILED], 1);
+	assert_said(w, "release failed: the cgroup tree is read-only; tried again every 30s");
+	assert_said(w, "nobody is harmed, what could not be released is tried again every 30s");
+	assert_int_equal(w->whys[WHY_CALM], 1);
+	assert_false(engine_is_calm(w->e));     /* a record that begins here would not know of them */
+
+	/* By the deadlines alone, in calm. */
+	engine_view(w->e, v);
+	n = v->n_squeezes;
+	assert_true(n >= 15);
+	tries = w->count[VERB_RELEASE];
+	for (usec_t until = w->now + 600 * SEC; engine_deadline(w->e) < until;) {
+		w->now = due.now = engine_deadline(w->e);
+		world_step(w, &due);
+	}
+	assert_in_range(w->count[VERB_RELEASE] - tries, 19 * n, 21 * n);
+	assert_int_equal(w->whys[WHY_FAILED], 1);
+	/* A person need not wait. */
+	tries = w->count[VERB_RELEASE];
+	ev.now = w->now;
+	world_step(w, &ev);
+	assert_int_equal(w->count[VERB_RELEASE], tries + 1);
+	w->fail[VERB_RELEASE] = 0;
+	for (usec_t until = w->now + 31 * SEC; engine_deadline(w->e) < until;) {
+		w->now = due.now = engine_deadline(w->e);
+		world_step(w, &due);
+	}
+	assert_said(w, "could be released at last");
+	engine_view(w->e, v);
+	assert_int_equal(v->n_squeezes, 0);
+	free(v);
+	assert_true(engine_is_calm(w->e));
+	assert_true(engine_deadline(w->e) == USEC_INFINITY);
+	world_free(w);
+}
+
+static void tell_names(struct world *w, enum names_state state)
+{
+	struct event ev = { .now = w->now, .type = EVENT_NAMES, .names = { .state = state, .since = w->now } };
+
+	world_step(w, &ev);
+}
+
+/* As siblings(), and a database that only the name of its processes tells of. */
+static struct world *unnamed(enum mode mode)
+{
+	struct world *w = world_new(mode);
+	unsigned i;
+	char path[64];
+
+	world_policy(w, POLICY_PROTECT, "by-name", MATCH_PROCESSES, "mydb")->as = IMPORTANCE_DATABASE;
+	world_start(w);
+	world_tree(w);
+	for (i = 0; i < 20; i++) {
+		(void)snprintf(path, sizeof(path), "/system.slice/hog-%u.service", i);
+		world_group(w, HOG + i, 2, CAN_ALL, path);
+	}
+	tell_names(w, NAMES_AWAITED);
+	world_clear(w);
+	world_calm(w, 9000);
+	return w;
+}
+
+/* A start in mid-overload: the steward has not looked yet, and hog-0 is the database. */
+static void waits_for_names(void **state)
+{
+	struct world *w = unnamed(MODE_ENFORCE);
+	struct group_info g;
+	struct event ev = { .type = EVENT_GROUP, .group = &g };
+
+	run(w, 20, 12);
+	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT], 0);
+	assert_said(w, "still being looked for");
+	assert_int_equal(w->whys[WHY_NOT], 1);
+	g = *engine_group(w->e, HOG);
+	strcpy(g.procs[0], "mydb");
+	ev.now = w->now;
+	world_step(w, &ev);
+	tell_names(w, NAMES_KNOWN);
+	run(w, 20, 1);
+	assert_true(w->count[VERB_QUOTA] >= 15);
+	run(w, 20, 10);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_int_equal(w->whys[WHY_NOT], 1);
+	world_free(w);
+}
+
+static void waits_for_names_in_observe_too(void **state)
+{
+	struct world *w = unnamed(MODE_OBSERVE);
+
+	run(w, 20, 12);
+	assert_int_equal(w->whys[WHY_WOULD], 0);
+	tell_names(w, NAMES_KNOWN);
+	run(w, 20, 1);
+	assert_int_equal(w->whys[WHY_WOULD], 1);
+	world_free(w);
+}
+
+static void waits_no_longer(void **state)
+{
+	struct world *w = unnamed(MODE_ENFORCE);
+	usec_t from = w->now;
+
+	/* Nobody answers: two seconds after the start. */
+	while (w->count[VERB_QUOTA] == 0 && w->now < from + 5 * SEC)
+		run(w, 20, 1);
+	assert_in_range(w->now - from, 1700 * MS, 2 * SEC);
+	world_free(w);
+	/* It is known that nobody will. */
+	w = unnamed(MODE_ENFORCE);
+	run(w, 20, 5);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	tell_names(w, NAMES_FAILED);
+	run(w, 20, 1);
+	assert_true(w->count[VERB_QUOTA] > 0);
+	world_free(w);
+	/* No policy needs names: no wait at all. */
+	w = siblings(MODE_ENFORCE, 20);
+	tell_names(w, NAMES_AWAITED);
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	assert_true(w->count[VERB_QUOTA] > 0);
+	assert_int_equal(w->whys[WHY_NOT], 0);
+	world_free(w);
+}
+
+static void paused(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_PAUSE, .reason = "maintenance" } };
+	struct engine_view *v = calloc(1, sizeof(*v));
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	ev.now = w->now;
+	ev.order.until = w->now + 60 * SEC;
+	world_step(w, &ev);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	world_clear(w);
+	run(w, 20, 300);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	assert_int_equal(w->whys[WHY_WOULD], 1);
+	engine_view(w->e, v);
+	assert_string_equal(v->pause_reason, "maintenance");
+	assert_true(v->paused_until > w->now);
+	run(w, 20, 310);
+	assert_said(w, "the pause has ended");
+	assert_true(w->count[VERB_QUOTA] > 0);
+	free(v);
+	world_free(w);
+}
+
+static void policies_change(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_POLICIES, .policies = &w->set };
+	unsigned i;
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	assert_true(w->verbs_of[HOG] != 0);
+	w->set.settings.mode = MODE_OBSERVE;
+	ev.now = w->now;
+	world_step(w, &ev);
+	for (i = 0; i < 20; i++)
+		assert_int_equal(w->verbs_of[HOG + i], 0);
+	world_clear(w);
+	run(w, 20, 100);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	world_free(w);
+}
+
+static void lifeline(void **state)
+{
+	struct world *w = world_new(MODE_RESCUE);
+	struct event ev = { .type = EVENT_POLICIES, .policies = &w->set };
+
+	w->set.policies[0].weight = 800;
+	world_start(w);
+	world_tree(w);
+	assert_int_equal(w->count[VERB_LIFELINE], 1);
+	assert_int_equal(w->last[VERB_LIFELINE].group, 3);
+	assert_int_equal(w->last[VERB_LIFELINE].value, 800);
+	world_clear(w);
+	world_calm(w, 100);
+	world_group(w, 3, 2, CAN_ALL, "/system.slice/ssh.service");
+	assert_int_equal(w->count[VERB_LIFELINE], 0);
+	w->set.settings.mode = MODE_OBSERVE;
+	ev.now = w->now;
+	world_step(w, &ev);
+	assert_int_equal(w->last[VERB_LIFELINE].value, -1);
+	world_free(w);
+}
+
+/* The steward comes later than the first wish. */
+static void asked_again_after(int error)
+{
+	struct world *w = world_new(MODE_RESCUE);
+	struct event ev = { .type = EVENT_TIMEOUT };
+
+	w->set.policies[0].weight = 800;
+	w->fail[VERB_LIFELINE] = error;
+	world_start(w);
+	world_tree(w);
+	assert_int_equal(w->count[VERB_LIFELINE], 1);
+	assert_int_equal(w->whys[WHY_FAILED], 0);
+	assert_true(engine_deadline(w->e) <= w->now + 5 * SEC);
+	w->fail[VERB_LIFELINE] = 0;
+	w->now = ev.now = engine_deadline(w->e);
+	world_step(w, &ev);
+	assert_int_equal(w->count[VERB_LIFELINE], 2);
+	assert_true(engine_deadline(w->e) == USEC_INFINITY);
+	world_free(w);
+}
+
+/* No steward yet, or one with its hands full. */
+static void lifeline_is_asked_again(void **state)
+{
+	asked_again_after(ENOTCONN);
+	asked_again_after(EBUSY);
+}
+
+/* Something protected comes to live in a squeezed cgroup: it is let go at once. */
+static void protected_meanwhile(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	assert_true(w->verbs_of[HOG] != 0 && w->verbs_of[HOG + 1] != 0);
+	world_group(w, 60, HOG, CAN_ALL, "/system.slice/hog-0.service/postgres");
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_true(w->verbs_of[HOG + 1] != 0);
+	assert_said(w, "policies: hog-0.service is protected now, or shelters what is; released");
+	run(w, 20, 50);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	world_free(w);
+}
+
+static void gone_in_between(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_GROUP_GONE, .gone = HOG };
+	struct engine_view *v = calloc(1, sizeof(*v));
+	uint32_t n;
+
+	world_calm(w, 9000);
+	run(w, 20, 2);
+	engine_view(w->e, v);
+	n = v->n_squeezes;
+	ev.now = w->now;
+	world_step(w, &ev);
+	ev.gone = HOG + 1;
+	world_step(w, &ev);
+	engine_view(w->e, v);
+	assert_int_equal(v->n_squeezes, n - 2);
+	run(w, 20, 1);
+	assert_int_equal(w->whys[WHY_GONE], 1);                 /* one line for all */
+	assert_said(w, "gone by itself on 2 cgroups under /system.slice");
+	assert_null(engine_group(w->e, HOG + 1));
+	ev.now = w->now;
+	w->fail[VERB_RELEASE] = ESTALE;
+	ev.type = EVENT_OPERATOR;
+	ev.order = (struct operator_order) { .verb = OPERATOR_RELEASE_ALL };
+	world_step(w, &ev);
+	engine_view(w->e, v);
+	assert_int_equal(v->n_squeezes, 0);
+	free(v);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(released_is_left_alone), cmocka_unit_test(released_in_calm_bars_nobody),
+		cmocka_unit_test(operator_releases),
+		cmocka_unit_test(a_release_is_never_given_up),
+		cmocka_unit_test(waits_for_names),
+		cmocka_unit_test(waits_for_names_in_observe_too),
+		cmocka_unit_test(waits_no_longer),
+		cmocka_unit_test(paused),
+		cmocka_unit_test(policies_change),
+		cmocka_unit_test(lifeline),
+		cmocka_unit_test(lifeline_is_asked_again),
+		cmocka_unit_test(protected_meanwhile),
+		cmocka_unit_test(gone_in_between),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,7 @@
 /* test-results: what is done with an action that failed, or did nothing. */
 #include <errno.h>
 
-#include "unit/world.h"
+#include "unit/stories.h"
 
 #define API 10
 
@@ -167,12 +167,95 @@ static void young_and_idle_by_measure(void **state)
 	world_free(w);
 }
 
+static void drift(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_DRIFT, .drift = { .group = HOG, .knob = VERB_QUOTA, .original = true } };
+	unsigned i;
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	world_clear(w);
+	for (i = 0; i < 45; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9900);
+		world_sample(w, 3, 10000, 20000, 10000, 20000);
+		world_sample(w, HOG, 90000, 100, 90000, 100);
+		world_send(w);
+		ev.now = w->now;
+		world_step(w, &ev);
+	}
+	assert_in_range(w->count[VERB_QUOTA], 4, 5);             /* at most once a second */
+	assert_int_equal(w->whys[WHY_REASSERT], 1);
+	assert_int_equal(w->whys[WHY_YIELD], 0);
+	for (i = 0; i < 30; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9900);
+		world_sample(w, 3, 10000, 20000, 10000, 20000);
+		world_sample(w, HOG, 90000, 100, 90000, 100);
+		world_send(w);
+		ev.now = w->now;
+		world_step(w, &ev);
+	}
+	assert_int_equal(w->whys[WHY_YIELD], 1);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	world_free(w);
+}
+
+static void failures(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/api.service", 2);
+	unsigned i;
+
+	world_group(w, 5, 2, CAN_ALL, "/system.slice/postgresql.service");
+	w->fail[VERB_WEIGHT] = ENOENT;
+	world_calm(w, 9000);
+	for (i = 0; i < 3; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		world_sample(w, 5, 3000, 60000, 3000, 60000);
+		world_sample(w, HOG, 95000, 400000, 95000, 400000);
+		world_send(w);
+	}
+	assert_int_equal(w->whys[WHY_FAILED], 1);
+	assert_said(w, "weight failed: no such file");
+	assert_true(w->verbs_of[HOG] & (1u << VERB_QUOTA));
+	world_free(w);
+}
+
+static void no_answer(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct engine_view *v = calloc(1, sizeof(*v));
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE_ALL } };
+
+	w->mute = true;
+	world_calm(w, 9000);
+	run(w, 20, 2);
+	assert_true(w->count[VERB_QUOTA] >= 16);
+	world_clear(w);
+	run(w, 20, 65);
+	assert_true(w->whys[WHY_FAILED] >= 1);
+	w->mute = false;
+	run(w, 20, 40);
+	ev.now = w->now;
+	world_step(w, &ev);
+	run(w, 20, 40);
+	engine_view(w->e, v);
+	assert_int_equal(v->n_squeezes, 0);
+	free(v);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_was_lowered_is_said), cmocka_unit_test(many_names),
 		cmocka_unit_test(a_dead_steward_undoes_nothing), cmocka_unit_test(no_steward_at_all),
 		cmocka_unit_test(nothing_was_lowered), cmocka_unit_test(young_and_idle_by_measure), cmocka_unit_test(what_is_kept_is_no_measure),
+		cmocka_unit_test(drift),
+		cmocka_unit_test(failures),
+		cmocka_unit_test(no_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

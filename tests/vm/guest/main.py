@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the guest tests, one after the other, and reports each in one line.
 
+Before its FAIL comes `broken NAME` where no slow host explains it (lib.Broken, an error in the
+test): that one is not tried again.
+
     main.py [--self] [--list] [--verbose] [NAME...]
 
 A module's tests are its functions that carry @lib.test; they run in the order
@@ -53,17 +56,17 @@ def run_one(test, context):
     began = time.monotonic()
     signal.signal(signal.SIGALRM, on_alarm)
     signal.alarm(test.limit)
-    why = None
+    why, broken = None, False
     try:
         test.function(context)
     except lib.Failure as e:
-        why = str(e)
+        why, broken = str(e), isinstance(e, lib.Broken)
     except TimedOut:
         why = f"not done within {test.limit} s"
     except Exception as e:
         for line in traceback.format_exc().splitlines():
             lib.note(line)
-        why = f"{type(e).__name__}: {e}"
+        why, broken = f"{type(e).__name__}: {e}", True
     finally:
         signal.alarm(0)
     took = time.monotonic() - began
@@ -73,6 +76,8 @@ def run_one(test, context):
         why = why or f"left behind: {e}"
     lib.note(f"{test.name}: {took:.0f} s")
     if why:
+        if broken:
+            print(f"broken {test.name}", flush=True)
         print(f"FAIL {test.name}: " + " ".join(why.split()), flush=True)
     else:
         print(f"ok {test.name}", flush=True)
@@ -94,7 +99,7 @@ def main(argv):
     prepare()
     n = 0
     for name in sorted(unknown):
-        print(f"FAIL {name}: no such test", flush=True)
+        print(f"broken {name}\nFAIL {name}: no such test", flush=True)
         n += 1
     for t in tests:
         if t.name in names or not names and t in usual:
