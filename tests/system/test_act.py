@@ -55,6 +55,25 @@ def test_scenario(rundir, kind, name):
 
 
 @needs_v1
+def test_a_parent_limited_meanwhile_does_not_keep_the_squeeze(driver, groups):
+    """v1 refuses the child's original above its parent's new quota; then it has no quota of its own."""
+    top = groups("limited")
+    inner = top.dirs["cpu"] + "/inner"
+    os.mkdir(inner)
+    try:
+        write(inner + "/cpu.cfs_quota_us", 80000)
+        driver.run(f"quota:{top.path}/inner:25000:100000")
+        write(top.dirs["cpu"] + "/cpu.cfs_quota_us", 50000)
+        driver.restore(check=False)
+        assert read(inner + "/cpu.cfs_quota_us") == "-1"
+        write(top.dirs["cpu"] + "/cpu.cfs_quota_us", -1)
+        driver.restore()
+        assert read(inner + "/cpu.cfs_quota_us") == "80000"
+    finally:
+        os.rmdir(inner)
+
+
+@needs_v1
 def test_kill_at_every_write_with_nested_quotas(driver, groups):
     """v1 takes no child above its parent: squeezed deepest first, put back from the top."""
     top = groups("n")

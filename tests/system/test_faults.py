@@ -278,6 +278,74 @@ def test_no_room_for_the_journal(lab, unleashed):
         subprocess.run(["umount", guard.rundir], check=True)
 
 
+@pytest.mark.parametrize("what", [["journal"], ["journal", "journal.lock"]])
+def test_a_journal_that_is_removed_is_written_anew(lab, siblings, calm, what):
+    before = state_of(lab, siblings.groups)
+    guard = lab.guard("enforce", policies=policy(lab), shipped=False)
+    guard.start()
+    try:
+        siblings.go()
+        with probing(lab):
+            assert guard.wait_squeeze(20) is not None, why_text(guard)
+        for name in what:
+            os.unlink(f"{guard.rundir}/{name}")
+        assert eventually(lambda: all(os.path.exists(f"{guard.rundir}/{n}") for n in what), 5), log_of(guard)
+        if "journal.lock" in what:
+            code, said = guard.restore()
+            assert code == 1 and "a guard is running" in said, said
+        time.sleep(0.6)
+        guard.kill9()
+        assert state_of(lab, siblings.groups) != before
+        code, said = guard.restore()
+        assert code == 0 and "put back" in said, said
+        assert state_of(lab, siblings.groups) == before
+        assert "written anew" in log_of(guard)
+    finally:
+        siblings.pause()
+        guard.stop()
+        guard.restore()
+
+
+def test_a_run_directory_that_is_removed_releases_everything(lab, siblings, calm):
+    groups = [x for x in siblings.groups if x.path != lab.victim.group.path]      # its lifeline stays
+    before = state_of(lab, groups)
+    with lab.guard("enforce", policies=policy(lab), shipped=False) as g:
+        siblings.go()
+        try:
+            with probing(lab):
+                assert g.wait_squeeze(20) is not None, why_text(g)
+            os.rename(g.rundir, g.rundir + "-was")
+            shutil.rmtree(g.rundir + "-was")
+            assert eventually(lambda: state_of(lab, groups) == before, 10), [
+                x for x in zip(state_of(lab, groups), before) if x[0] != x[1]][:3]
+            time.sleep(3)
+            assert alive(g) and state_of(lab, groups) == before, log_of(g)
+            assert "cannot be written anew" in log_of(g)
+        finally:
+            siblings.pause()
+
+
+def test_more_cgroups_than_the_probe_has_places(lab, siblings, calm):
+    """The culprits are the newest, so their ids are the highest."""
+    base = lab.tree.group("crowd")
+    top = base.cpu
+    made = []
+    try:
+        for i in range(5000):
+            os.mkdir(f"{top}/c{i}")
+            made.append(f"{top}/c{i}")
+        with lab.runaway("siblings") as late, lab.guard("enforce", policies=policy(lab), shipped=False) as g, probing(lab):
+            late.go()
+            took = g.wait_squeeze(20)
+            assert took is not None, (g.status()["suspects"][:3], why_text(g))
+            assert any(q["cgroup"] in {x.path for x in late.groups} for q in g.squeezes())
+            late.pause()
+    finally:
+        for d in made:
+            os.rmdir(d)
+        lab.tree.drop("crowd")
+
+
 def test_kill_9_at_any_moment_leaves_nothing(lab, siblings, calm):
     """Twenty times, with the restore of ExecStopPost or that of the next start."""
     rng = random.Random(os.environ.get("REPRIEVE_SEED", "reprieve"))

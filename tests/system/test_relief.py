@@ -163,6 +163,30 @@ def test_rescue_acts_late_and_gently(lab, unleashed):
         assert "AtMost" in text or "released" in text, text
 
 
+@pytest.mark.parametrize("how", ["kill9", "restart", "reload"])
+def test_rescue_that_was_interrupted_does_not_wait_again(lab, unleashed, how):
+    """RescueFor= was served; the next guard, or the new policies, need not see the way in dead for so long."""
+    wait = 12
+    settings = {"RescueFor": f"{wait}s", "RescueLogin": "1s", "RescueAtMost": "60s", "Lifeline": "no"}
+    guard = lab.guard("rescue", settings=settings, policies=policy(lab), shipped=False)
+    with guard as g, probing(lab):
+        unleashed.go()
+        assert g.wait_squeeze(60) is not None, why_text(g)
+        began = time.monotonic()
+        if how == "reload":
+            g.reload()
+            assert g.wait_for(lambda s: not s["squeezes"], 5) is not None, why_text(g)
+        else:
+            if how == "kill9":
+                g.kill9()
+                g.restore()
+            else:
+                g.stop()
+            g.start()
+        assert g.wait_squeeze(30) is not None, why_text(g)
+        assert time.monotonic() - began < wait - 2, why_text(g)
+
+
 def test_observe_touches_nothing_and_names_the_leaf(lab, loads, calm):
     """Two hog services; one is the culprit, the other only looks like one."""
     mild, wild = lab.tree.group("svc-mild"), lab.tree.group("svc-wild")

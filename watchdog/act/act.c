@@ -575,6 +575,13 @@ int act_check_drift(struct act *a, struct drift *ret, size_t max)
 	return (int)n;
 }
 
+int act_keep(struct act *a)
+{
+	int r = journal_keep(a->journal);
+
+	return r >= 0 && journal_anew(a->journal) ? 1 : r;
+}
+
 unsigned act_live(const struct act *a)
 {
 	return journal_live(a->journal);

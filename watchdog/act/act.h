@@ -100,6 +100,9 @@ unsigned act_pending(const struct act *a);
  * of the jail taken away (original = true). */
 int act_check_drift(struct act *a, struct drift *ret, size_t max);
 
+/* Is the undo journal in place? As journal_keep(); where it is below 0 nothing new is squeezed. */
+int act_keep(struct act *a);
+
 unsigned act_live(const struct act *a);         /* records in the journal now: 0 = the machine is as it was */
 unsigned act_squeezed(const struct act *a);     /* those of them that are no lifeline */
 const char *act_message(const struct act *a);   /* why the last action failed, one sentence; "" = it did not */

@@ -57,6 +57,7 @@ _Static_assert(JOURNAL_HEADER_SIZE % JOURNAL_RECORD_SIZE == 0 && JOURNAL_HEADER_
 
 struct journal {
 	int dir_fd, lock_fd, fd;
+	bool anew;                      /* written anew, and nobody told yet */
 	uint64_t boot[2];
 	struct act_layout layout;
 	unsigned slots, used, live;     /* used: slots behind it are free */
@@ -351,6 +352,73 @@ static int journal_open_rundir(struct journal *j, const char *rundir, bool creat
 	return 0;
 }
 
+static bool is_gone(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 || st.st_nlink == 0;
+}
+
+/* The lock first: another guard may have begun meanwhile, and the name is its own then. */
+static int lock_again(struct journal *j)
+{
+	_cleanup_(cleanup_close) int fd = openat(j->dir_fd, JOURNAL_LOCK, O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	if (fcntl(fd, F_SETLK, &(struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET }) < 0)
+		return -EALREADY;
+	cleanup_close(&j->lock_fd);
+	j->lock_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int journal_keep(struct journal *j)
+{
+	_cleanup_(cleanup_close) int fd = -1;
+	char page[4096];
+	off_t at;
+	int r;
+
+	if (is_gone(j->lock_fd)) {
+		r = lock_again(j);
+		if (r < 0)
+			return r;
+	}
+	if (!is_gone(j->fd))
+		return 0;
+	(void)unlinkat(j->dir_fd, JOURNAL_NEW, 0);
+	fd = openat(j->dir_fd, JOURNAL_NEW, O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = journal_allocate(fd, 0);
+	for (at = 0; r >= 0 && at < JOURNAL_FILE_SIZE; at += (off_t)sizeof(page)) {
+		ssize_t n = pread(j->fd, page, sizeof(page), at);
+
+		if (n <= 0)
+			break;          /* a short one stays so */
+		r = journal_write(fd, page, (size_t)n, at);
+	}
+	if (r >= 0 && renameat(j->dir_fd, JOURNAL_NEW, j->dir_fd, JOURNAL_FILE) < 0)
+		r = -errno;
+	if (r < 0) {
+		(void)unlinkat(j->dir_fd, JOURNAL_NEW, 0);
+		return r;
+	}
+	cleanup_close(&j->fd);
+	j->fd = TAKE_FD(fd);
+	j->anew = true;
+	return 1;
+}
+
+bool journal_anew(struct journal *j)
+{
+	bool anew = j->anew;
+
+	j->anew = false;
+	return anew;
+}
+
 struct journal *journal_free(struct journal *j)
 {
 	if (j == NULL)
@@ -407,6 +475,9 @@ int journal_add(struct journal *j, const struct journal_record *record, const ch
 
 	if (strlen(path) >= sizeof(slot.path))
 		return -ENAMETOOLONG;
+	r = journal_keep(j);            /* a record that no later start would find is none */
+	if (r < 0)
+		return r;
 	for (i = 0; i < j->slots && j->records[i].sum != 0; i++)
 		;
 	if (i == j->slots)

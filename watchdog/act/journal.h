@@ -86,6 +86,12 @@ int  journal_add(struct journal *j, const struct journal_record *record, const c
 int  journal_update(struct journal *j, struct journal_record *record, const struct journal_record *with);
 int  journal_done(struct journal *j, struct journal_record *record);    /* frees the slot */
 
+/* Somebody may have removed the file, or the lock, under us. 0: both are in place; 1: the file
+ * was gone and is written anew; -EALREADY: another guard has the lock now; -errno: cannot be
+ * written. journal_add() asks it, too. */
+int  journal_keep(struct journal *j);
+bool journal_anew(struct journal *j);   /* was it, by whichever call? True once */
+
 /* Was it on file when the journal was opened, and has nobody claimed it since? */
 bool journal_is_old(const struct journal *j, const struct journal_record *record);
 void journal_claim(struct journal *j, const struct journal_record *record);

@@ -223,6 +223,14 @@ static int release_found(struct act *a, struct journal_record *record, const str
 	r = throttle_write(p, record->kind, &now, &with.original);
 	if (r == -EINVAL && partly && throttle_read(p, record->kind, &now) >= 0)
 		return throttle_write(p, record->kind, &now, &theirs) < 0 ? r : KNOB_LEFT;
+	/* v1: above it somebody has set less than it had. Without a limit of its own it has at least
+	 * that, rather than our small one, until the original is taken. */
+	if (r == -EINVAL && record->kind == JOURNAL_QUOTA && throttle_read(p, record->kind, &now) >= 0) {
+		struct journal_values open = with.original;
+
+		open.v[0] = -1;
+		return throttle_write(p, record->kind, &now, &open) < 0 || with.original.v[0] != -1 ? r : KNOB_RESTORED;
+	}
 	if (r >= 0)
 		r = throttle_read(p, record->kind, &now);
 	if (r == -ESTALE)

@@ -14,6 +14,7 @@
 
 #include "base/str.h"
 #include "core/explain.h"
+#include "ctl/drift.h"
 #include "ctl/driver.h"
 #include "ctl/lifelines.h"
 #include "ctl/remind.h"
@@ -383,22 +384,6 @@ static void remind_engine(struct driver *d)
 	d->said_full = d->said_full || refused > 0;
 }
 
-static void look_for_drift(struct driver *d)
-{
-	struct drift drifts[32];
-	int n;
-
-	d->last_drift = loop_now(d->loop);
-	if (d->act == NULL || act_live(d->act) == 0)
-		return;
-	n = act_check_drift(d->act, drifts, ELEMENTSOF(drifts));
-	for (int i = 0; i < n; i++) {
-		struct event e = { .type = EVENT_DRIFT, .drift = drifts[i] };
-
-		driver_event(d, &e);
-	}
-}
-
 static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 {
 	struct driver *d = data;
@@ -429,7 +414,7 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 	if (d->groups_changed)
 		protect_again(d);
 	if (now >= d->last_drift + DRIVER_DRIFT)
-		look_for_drift(d);
+		drift_look(d);
 	if (now >= d->last_sweep + (alarm ? DRIVER_SWEEP_ALARM : DRIVER_SWEEP) || (d->new_container && now >= d->last_sweep + USEC_PER_SEC))
 		sweep(d);
 	if (d->n_names > 0)

@@ -53,6 +53,7 @@ struct driver {
 	struct snapshot snapshot;
 	bool stepping, groups_changed, new_container;
 	bool said_full, said_found, said_globs, said_results;   /* bounds that were met */
+	bool journal_lost;              /* removed, and cannot be written anew */
 };
 
 struct driver_config {
