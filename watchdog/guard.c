@@ -119,6 +119,8 @@ static int on_signal(struct loop *l, int signo, void *data)
 		driver_policies(&g->driver, &g->sets[g->set]);
 		if (g->canary != NULL)
 			canary_set_weight(g->canary, policy_canary_weight(&g->sets[g->set]));
+		if (g->upkeep.raised != (g->sets[g->set].settings.mode != MODE_OBSERVE))
+			upkeep_raise(&g->upkeep, !g->upkeep.raised);
 		log_notice("new policies are in force: %u sections", g->sets[g->set].n_policies);
 	} else
 		log_error("the new configuration is refused; the old one stays in force");
@@ -347,9 +349,8 @@ static int wire_up(struct guard *g)
 		log_warning("the control socket cannot be made: %s; `reprieve status` will not work", strerror(-r));
 	if (g->act != NULL && g->sets[g->set].settings.mode != MODE_OBSERVE)
 		(void)act_arm(g->act);
-	g->upkeep = (struct upkeep){ .loop = &g->loop, .facts = &g->driver.facts, .act = g->act, .canary = g->canary };
-	/* Budgets of cgroups are other people's files: not in observe mode. */
-	upkeep_raise(&g->upkeep, g->sets[g->set].settings.mode == MODE_OBSERVE ? -1 : g->rundir_fd);
+	g->upkeep = (struct upkeep){ .loop = &g->loop, .facts = &g->driver.facts, .act = g->act, .canary = g->canary, .helpers = &g->helpers, .rundir_fd = g->rundir_fd };
+	upkeep_raise(&g->upkeep, g->sets[g->set].settings.mode != MODE_OBSERVE);
 	upkeep_start(&g->upkeep);
 	driver_start(&g->driver, g->sampler);
 	driver_policies(&g->driver, &g->sets[g->set]);

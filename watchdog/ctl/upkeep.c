@@ -3,6 +3,9 @@
  * its own would be a seventh of what calm costs. */
 #include "ctl/upkeep.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "base/str.h"
 #include "sys/log.h"
 #include "sys/rt.h"
@@ -78,17 +81,56 @@ static int on_timer(struct loop *l, struct loop_timer *t, void *data)
 	return 0;
 }
 
-void upkeep_raise(struct upkeep *u, int rundir)
+/* Where real-time is refused: the helpers' cgroup, whose weight counts among the top-level
+ * ones. At the root nice -20 alone counts more there. */
+static void raise_weight(struct upkeep *u, const struct rt_report *r)
+{
+	static const char why[] = "real-time is refused: in a top-level cgroup of its own with ten times the usual weight, back where it came from at stop";
+	char own[1024];
+	size_t mount;
+	bool v2;
+	int e = owngroup_self(own, sizeof(own), &mount, &v2);
+
+	if (e < 0 || (own[mount] == '\0' && r->scheduling == RT_NICE))
+		return;
+	e = owngroup_visit(&u->helpers->group);
+	if (e == -ENOENT)               /* systemd's unit has a weight */
+		return;
+	if (e == 0)
+		log_notice("%s", why);
+	facts_set(u->facts, "own weight", e == 0, e == 0 ? why : "the guard cannot enter a cgroup of its own; it competes where it was started",
+		  e == 0 ? "" : strerror(-e));
+}
+
+static void take_back(struct upkeep *u)
+{
+	int r = rt_restore(u->rundir_fd);
+
+	if (r < 0)
+		log_warning("the real-time budget of our cgroup could not be put back: %s; tried again at stop", strerror(-r));
+	if (u->helpers->group.home_fd >= 0)
+		facts_set(u->facts, "own weight", false, "not in observe mode", "");
+	owngroup_go_home(&u->helpers->group);
+}
+
+void upkeep_raise(struct upkeep *u, bool beyond)
 {
 	struct rt_report r;
 	bool real_time;
 
-	rt_raise(rundir, &r);
+	if (u->raised && !beyond)
+		take_back(u);
+	u->raised = beyond;
+	helpers_raise(u->helpers, beyond);
+	rt_raise(beyond ? u->rundir_fd : -1, &r);
 	real_time = r.scheduling == RT_FIFO || r.scheduling == RT_FIFO_BUDGET;
 	facts_set(u->facts, "real-time", real_time, r.scheduling_text[0] ? r.scheduling_text : rt_class_to_string(r.scheduling), "");
 	facts_set(u->facts, "locked memory", r.locked, r.locked_text, "");
 	facts_set(u->facts, "oom score", r.oom, r.oom_text, "");
+	u->fell_back = false;
 	u->rt_at = real_time ? loop_now(u->loop) + UPKEEP_EVERY : USEC_INFINITY;
+	if (!real_time && beyond)
+		raise_weight(u, &r);
 }
 
 void upkeep_start(struct upkeep *u)

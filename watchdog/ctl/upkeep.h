@@ -8,6 +8,7 @@
 
 #include "act/act.h"
 #include "ctl/answers.h"
+#include "ctl/helpers.h"
 #include "sense/canary.h"
 #include "sys/loop.h"
 
@@ -21,14 +22,19 @@ struct upkeep {
 	struct facts *facts;
 	struct act *act;                /* NULL: none */
 	struct canary *canary;          /* NULL: none */
+	struct helpers *helpers;
+	int rundir_fd;
+	bool raised;                    /* with what other people's files allow: not in observe mode */
 	struct loop_timer timer;
 	enum canary_state canary_state;
 	usec_t canary_at, left_over_at, rt_at;  /* when next; USEC_INFINITY: never */
 	bool fell_back;                 /* from real-time, and not back yet */
 };
 
-/* Makes us real-time, and locks what memory there is by then. rundir: as for rt_raise(). */
-void upkeep_raise(struct upkeep *u, int rundir);
+/* Makes us real-time, and locks what memory there is by then. What this needs to change
+ * outside of our processes (a real-time budget, the weight of a cgroup of our own) it
+ * gets where `beyond`, else that is put back. At start, and when the mode changes. */
+void upkeep_raise(struct upkeep *u, bool beyond);
 
 /* Says what is left over, and begins. After upkeep_raise(). */
 void upkeep_start(struct upkeep *u);

@@ -81,36 +81,10 @@ static void on_budget(int signo)
 /* Our directory in the v1 cpu hierarchy. -ENOENT: cpu is not on v1, or we are at its root. */
 static int own_v1_dir(char *buf, size_t size, size_t *ret_mount)
 {
-	_cleanup_(cleanup_fclose) FILE *f = NULL;
-	_cleanup_(cleanup_free) char *line = NULL;
-	char mount[OWNGROUP_PATH_MAX];
-	size_t room = 0;
 	bool v2;
-	int r = owngroup_mount(mount, sizeof(mount), &v2);
+	int r = owngroup_self(buf, size, ret_mount, &v2);
 
-	if (r < 0)
-		return r;
-	if (v2)
-		return -ENOENT;
-	f = fopen("/proc/self/cgroup", "re");
-	if (f == NULL)
-		return -errno;
-	while (getline(&line, &room, f) > 0) {
-		char *names = strchr(line, ':'), *path = names != NULL ? strchr(names + 1, ':') : NULL, *save = NULL;
-
-		if (path == NULL)
-			continue;
-		*path++ = '\0';
-		path[strcspn(path, "\n")] = '\0';
-		for (char *w = strtok_r(names + 1, ",", &save); w != NULL; w = strtok_r(NULL, ",", &save))
-			if (str_equal(w, "cpu")) {
-				if (str_equal(path, "/"))
-					return -ENOENT;
-				*ret_mount = strlen(mount);
-				return str_format(buf, size, "%s%s", mount, path) ? 0 : -ENAMETOOLONG;
-			}
-	}
-	return -ENOENT;
+	return r < 0 ? r : v2 || buf[*ret_mount] == '\0' ? -ENOENT : 0;
 }
 
 /* Gives a budget to our v1 cgroup and all above it that have none. */
