@@ -77,3 +77,32 @@ def test_a_raised_weight_where_real_time_is_refused(lab):
         if fact(g, "real-time")["have"]:
             assert not in_group(g.proc.pid, "/reprieve-helpers")
     assert not os.path.exists(own)
+
+
+def test_a_real_time_budget_is_said_and_put_back(lab):
+    group = lab.tree.group("budget")
+    try:
+        knob = group.cpu + "/cpu.rt_runtime_us"
+        if not os.path.exists(knob):
+            pytest.skip("needs: rt-group-sched")
+
+        def budget():
+            return L.read(knob).strip()
+        before = budget()
+        if before != "0":
+            pytest.skip("needs: a cgroup without a real-time budget")
+        with guard_of(lab, "observe", "sh", "-c", f'echo $$ >{group.cpu}/cgroup.procs && exec "$@"', "sh") as g:
+            assert budget() == "0" and fact(g, "real-time budget") is None
+            reloaded(g, "rescue")
+            assert eventually(lambda: budget() == "50000", 5), log_of(g)
+            said = fact(g, "real-time budget")
+            assert said["have"] and group.path in said["why"] and said["why"] in log_of(g)
+            assert fact(g, "real-time")["have"] and fact(g, "own weight") is None
+            reloaded(g, "observe")
+            assert eventually(lambda: budget() == "0", 5), log_of(g)
+            assert fact(g, "real-time budget") is None
+            reloaded(g, "rescue")
+            assert eventually(lambda: budget() == "50000", 5)
+        assert budget() == before
+    finally:
+        lab.tree.drop("budget")

@@ -63,6 +63,16 @@ void facts_set(struct facts *f, const char *what, bool have, const char *why, co
 	str_copy(fact->remedy, sizeof(fact->remedy), remedy ? remedy : "");
 }
 
+void facts_drop(struct facts *f, const char *what)
+{
+	for (uint32_t i = 0; i < f->n_facts; i++)
+		if (strcmp(f->fact[i].what, what) == 0) {
+			f->n_facts--;
+			memmove(&f->fact[i], &f->fact[i + 1], (f->n_facts - i) * sizeof(f->fact[0]));
+			return;
+		}
+}
+
 void why_log_add(struct why_log *log, usec_t when, uint32_t incident, const struct action *a, const char *text)
 {
 	struct why_line *l = &log->line[log->next];

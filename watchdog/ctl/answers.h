@@ -47,6 +47,7 @@ usec_t facts_real_offset(void);
 
 /* Adds or replaces the fact called `what`. */
 void facts_set(struct facts *f, const char *what, bool have, const char *why, const char *remedy);
+void facts_drop(struct facts *f, const char *what);
 
 /* The last lines of "what, why": a ring, oldest first. */
 struct why_line {

@@ -108,8 +108,9 @@ static void take_back(struct upkeep *u)
 
 	if (r < 0)
 		log_warning("the real-time budget of our cgroup could not be put back: %s; tried again at stop", strerror(-r));
-	if (u->helpers->group.home_fd >= 0)
-		facts_set(u->facts, "own weight", false, "not in observe mode", "");
+	else
+		facts_drop(u->facts, "real-time budget");
+	facts_drop(u->facts, "own weight");
 	owngroup_go_home(&u->helpers->group);
 }
 
@@ -129,6 +130,10 @@ void upkeep_raise(struct upkeep *u, bool beyond)
 	facts_set(u->facts, "oom score", r.oom, r.oom_text, "");
 	u->fell_back = false;
 	u->rt_at = real_time ? loop_now(u->loop) + UPKEEP_EVERY : USEC_INFINITY;
+	if (r.budget_text[0] != '\0') {
+		log_notice("to be real-time: %s", r.budget_text);
+		facts_set(u->facts, "real-time budget", true, r.budget_text, "");
+	}
 	if (!real_time && beyond)
 		raise_weight(u, &r);
 }
