@@ -2,7 +2,7 @@
 /* reprieved: the guard. This file is its wiring, in order, and nothing else:
  *
  *   real-time → settings and policies → run directory and journal (restore first, never adopt) →
- *   loop → canary → engine → sampler → helpers → control socket → budget and locked
+ *   loop → canary → engine → sampler → helpers → control socket → upkeep: budget and locked
  *   memory → ready → loop → restore
  *
  * After "ready" nothing is allocated, forked or walked; helpers are restarted by
@@ -28,6 +28,7 @@
 #include "conf/policies.h"
 #include "ctl/driver.h"
 #include "ctl/requests.h"
+#include "ctl/upkeep.h"
 #include "sys/log.h"
 #include "sys/notify.h"
 #include "sys/root.h"
@@ -36,9 +37,7 @@
 #define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
 #define LOCK_PATIENCE 20                /* tenths of a second */
 #define SERVICE_PATIENCE 600            /* the same where a service manager started us; it waits longer */
-#define LEFT_OVER_GAP (30 * USEC_PER_SEC)       /* between two tries to put back what could not be at start */
 #define LIFTED_RECENTLY (2 * USEC_PER_MIN)      /* an upgrade on an overloaded machine takes so long */
-#define CANARY_LOOK   (10 * USEC_PER_SEC)
 
 struct options {
 	const char *root, *rundir, *helpers, *canary;
@@ -57,16 +56,14 @@ static struct guard {
 	int no_act;                     /* an errno: why there is none */
 	struct sampler *sampler;
 	struct canary *canary;
-	enum canary_state canary_state;
-	struct loop_timer canary_timer;
 	struct recorder *recorder;
 	struct policy_set sets[2];      /* the one in force, and the one being loaded */
 	unsigned set;
 	struct guard_settings settings;
-	struct loop_timer watchdog, probe_rt, left_over;
+	struct upkeep upkeep;
+	struct loop_timer watchdog;
 	int rundir_fd;
-	bool fell_back;                 /* from real-time, and not back yet */
-} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT, .probe_rt = LOOP_TIMER_INIT, .left_over = LOOP_TIMER_INIT };
+} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT };
 
 static void say(void *data, const char *line)
 {
@@ -124,6 +121,8 @@ static int on_signal(struct loop *l, int signo, void *data)
 		driver_policies(&g->driver, &g->sets[g->set]);
 		if (g->canary != NULL)
 			canary_set_weight(g->canary, policy_canary_weight(&g->sets[g->set]));
+		if (g->upkeep.raised != (g->sets[g->set].settings.mode != MODE_OBSERVE))
+			upkeep_raise(&g->upkeep, !g->upkeep.raised);
 		log_notice("new policies are in force: %u sections", g->sets[g->set].n_policies);
 	} else
 		log_error("the new configuration is refused; the old one stays in force");
@@ -141,49 +140,6 @@ static int on_watchdog(struct loop *l, struct loop_timer *t, void *data)
 		(void)notify_send("WATCHDOG=1");
 	loop_set_timer_lazy(l, t, loop_now(l) + every / 2, every / 4, on_watchdog, g);
 	return 0;
-}
-
-/* A tick that took too much real-time budget fell back; ask for it again, gently. What
- * is seldom to be done waits for a tick to wake us: every wake-up of its own would be a
- * seventh of what calm costs. */
-static int on_rt(struct loop *l, struct loop_timer *t, void *data)
-{
-	struct guard *g = data;
-	usec_t next = USEC_PER_SEC;
-
-	if (rt_fell_back()) {
-		log_warning("the guard used up its real-time budget in one go and is an ordinary task for 10 s");
-		g->fell_back = true;
-		next = 10 * USEC_PER_SEC;
-	} else if (g->fell_back)
-		g->fell_back = rt_again() < 0;
-	loop_set_timer_lazy(l, t, loop_now(l) + next, USEC_PER_SEC, on_rt, g);
-	return 0;
-}
-
-static int on_left_over(struct loop *l, struct loop_timer *t, void *data)
-{
-	struct guard *g = data;
-	unsigned n;
-
-	(void)act_restore_left_over(g->act, &n);
-	if (act_left_over(g->act) > 0)
-		loop_set_timer_lazy(l, t, loop_now(l) + LEFT_OVER_GAP, LEFT_OVER_GAP / 4, on_left_over, g);
-	else {
-		log_notice("what an earlier guard had left is put back at last");
-		facts_set(&g->driver.facts, "left over", true, "all that an earlier guard had changed is put back", "");
-	}
-	return 0;
-}
-
-static void say_left_over(struct guard *g)
-{
-	char why[192];
-
-	str_format(why, sizeof(why), "%u values that an earlier guard had changed could not be put back yet; tried again every 30s", act_left_over(g->act));
-	log_error("%s", why);
-	facts_set(&g->driver.facts, "left over", false, why, "the log says what is in the way");
-	loop_set_timer_lazy(&g->loop, &g->left_over, loop_now(&g->loop) + LEFT_OVER_GAP, LEFT_OVER_GAP / 4, on_left_over, g);
 }
 
 static int open_rundir(struct guard *g)
@@ -301,35 +257,6 @@ static void open_canary(struct guard *g)
 		facts_set(&g->driver.facts, "canary", true, "beside sshd", "");
 }
 
-static void say_canary(struct guard *g, const char *text)
-{
-	facts_set(&g->driver.facts, "canary", g->canary_state == CANARY_RUNS, text,
-		  g->canary_state == CANARY_STOPPED ? "somebody stopped the process reprieve-canary: kill -CONT it" : "");
-	if (g->canary_state == CANARY_RUNS)
-		log_notice("canary: %s", text);
-	else
-		log_warning("canary: %s", text);
-}
-
-/* Somebody may kill or stop it: seldom, so seldom looked at. */
-static int on_canary(struct loop *l, struct loop_timer *t, void *data)
-{
-	struct guard *g = data;
-	enum canary_state now = canary_state(g->canary), was = g->canary_state;
-
-	if (now == CANARY_GONE && canary_revive(g->canary) == 0)
-		now = CANARY_RUNS;
-	g->canary_state = now;
-	if (now == CANARY_STOPPED && was != now)
-		say_canary(g, "it is stopped, and says nothing: a login that has not run yet is judged by pressure alone");
-	else if (now == CANARY_GONE && was != now)
-		say_canary(g, "it was killed and cannot be started again: a login that has not run yet is judged by pressure alone");
-	else if (now == CANARY_RUNS && was != now)
-		say_canary(g, "beside sshd");
-	loop_set_timer_lazy(l, t, loop_now(l) + CANARY_LOOK, CANARY_LOOK / 2, on_canary, g);
-	return 0;
-}
-
 static int open_sampler(struct guard *g)
 {
 	static const enum sampler_probe probe[_PROBE_MAX] = { SAMPLER_PROBE_AUTO, SAMPLER_PROBE_ALWAYS, SAMPLER_PROBE_NEVER };
@@ -354,20 +281,6 @@ static int open_sampler(struct guard *g)
 	f->pressure_source = sampler_pressure(g->sampler) == PRESSURE_PSI ? "psi" : sampler_pressure(g->sampler) == PRESSURE_RUNQUEUE ? "run queue" : "none";
 	f->group_source = sampler_probed(g->sampler) ? "bpf" : sampler_without(g->sampler);
 	return 0;
-}
-
-static void raise_ourselves(struct guard *g)
-{
-	struct facts *f = &g->driver.facts;
-	struct rt_report r;
-
-	/* Budgets of cgroups are other people's files: not in observe mode. */
-	rt_raise(g->sets[g->set].settings.mode == MODE_OBSERVE ? -1 : g->rundir_fd, &r);
-	facts_set(f, "real-time", r.scheduling == RT_FIFO || r.scheduling == RT_FIFO_BUDGET, r.scheduling_text[0] ? r.scheduling_text : rt_class_to_string(r.scheduling), "");
-	facts_set(f, "locked memory", r.locked, r.locked_text, "");
-	facts_set(f, "oom score", r.oom, r.oom_text, "");
-	if (r.scheduling == RT_FIFO || r.scheduling == RT_FIFO_BUDGET)
-		loop_set_timer_lazy(&g->loop, &g->probe_rt, loop_now(&g->loop) + USEC_PER_SEC, USEC_PER_SEC, on_rt, g);
 }
 
 static int wire_up(struct guard *g)
@@ -446,16 +359,14 @@ static int wire_up(struct guard *g)
 		log_warning("the control socket cannot be made: %s; `reprieve status` will not work", strerror(-r));
 	if (g->act != NULL && g->sets[g->set].settings.mode != MODE_OBSERVE)
 		(void)act_arm(g->act);
-	if (g->act != NULL && act_left_over(g->act) > 0)
-		say_left_over(g);
-	raise_ourselves(g);
+	g->upkeep = (struct upkeep){ .loop = &g->loop, .facts = &g->driver.facts, .act = g->act, .canary = g->canary, .helpers = &g->helpers, .rundir_fd = g->rundir_fd };
+	upkeep_raise(&g->upkeep, g->sets[g->set].settings.mode != MODE_OBSERVE);
+	upkeep_start(&g->upkeep);
 	driver_start(&g->driver, g->sampler);
 	driver_policies(&g->driver, &g->sets[g->set]);
 	requests_restore_pause(&g->requests);
 	if (lifted_within(g->o.rundir, LIFTED_RECENTLY))
 		driver_lifted(&g->driver);
-	if (g->canary != NULL)
-		loop_set_timer_lazy(&g->loop, &g->canary_timer, loop_now(&g->loop) + CANARY_LOOK, CANARY_LOOK / 2, on_canary, g);
 	if (notify_watchdog() != USEC_INFINITY)
 		loop_set_timer(&g->loop, &g->watchdog, loop_now(&g->loop), on_watchdog, g);
 	(void)notify_send("READY=1\nSTATUS=watching in %s mode, %u policies", mode_to_string(g->sets[g->set].settings.mode), g->sets[g->set].n_policies);

@@ -148,6 +148,31 @@ def test_a_child_that_left_the_cgroup_comes_back(driver, groups):
 
 
 @needs_v1
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_fork_comes_back_as_what_its_parent_was(driver, groups, beside):
+    """beside: a task of another class is lowered too, so whose child it is decides."""
+    g, away = groups("g"), groups("away")
+    batch = g.spawn("sh", "-c", f"sleep 0.5; sleep 1000 & sh -c 'echo 0 >{away.cpu}/cgroup.procs; sleep 1000; :'; :")
+    os.sched_setscheduler(batch, SCHED_BATCH, os.sched_param(0))
+    tasks, other = [batch], None
+    if beside:
+        other = g.spawn("sh", "-c", "sleep 0.5; sleep 1000; :")
+        tasks.append(other)
+    driver.run(f"tasks-idle:{g.path}:{'+'.join(map(str, tasks))}")
+
+    def children(pid):
+        return [int(k) for k in read(f"/proc/{pid}/task/{pid}/children").split()]
+    kids = wait_for(lambda: len(away.members()) == 2 and len(children(batch)) == 2 and children(batch)) + away.members()
+    others = wait_for(lambda: [k for k in children(other) if "1000" in read(f"/proc/{k}/cmdline")]) if beside else []
+    assert {policy(k) for k in kids + others} == {SCHED_IDLE}
+    assert "live 0" in driver.run(f"release:{g.path}", "settle", "live")
+    is_now = [policy(k) for k in kids], [policy(k) for k in others], policy(batch)
+    for k in kids:
+        os.kill(k, signal.SIGKILL)
+    assert is_now == ([SCHED_BATCH] * len(kids), [SCHED_OTHER] * len(others), SCHED_BATCH)
+
+
+@needs_v1
 def test_same_value_is_not_written_again(driver, group):
     """Each quota write refills the quota."""
     driver.run()

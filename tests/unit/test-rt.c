@@ -60,6 +60,7 @@ static int raised(void)
 	rt_raise(d, &rep);
 	REQUIRE(rep.locked == (rep.locked_text[0] == '\0'));
 	REQUIRE(rep.oom == (rep.oom_text[0] == '\0'));
+	REQUIRE((rep.scheduling == RT_FIFO_BUDGET) >= (rep.budget_text[0] != '\0'));
 	REQUIRE((rep.scheduling == RT_FIFO || rep.scheduling == RT_FIFO_BUDGET) == (rep.scheduling_text[0] == '\0'));
 	if (rep.scheduling != RT_FIFO && rep.scheduling != RT_FIFO_BUDGET)
 		return 0;               /* the machine refuses: it said so */
@@ -127,6 +128,7 @@ static int raised_in_group(void)
 	REQUIRE(owngroup_enter(&g_group) == 0);
 	rt_raise(d, &rep);
 	REQUIRE(rep.scheduling == RT_FIFO_BUDGET);
+	REQUIRE(strstr(rep.budget_text, "50000 in 1 cgroup (/reprieve-test-rt and") != NULL);
 	(void)raise(SIGKILL);
 	return 0;
 }

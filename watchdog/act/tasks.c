@@ -22,7 +22,9 @@
  * repeated until it finds nothing. That is not all: a fork takes its class early and
  * enters the cgroup's list late, and a starved parent may be between the two for long
  * (seen: one missed in an emulated guest). So the records linger and the search is
- * repeated later. What left the group is looked for by /proc/TID/children, where the
+ * repeated later. A fork goes back to the class that its parent had, but never to a
+ * real-time one; nor does what a real-time task forked while it was SCHED_OTHER: what
+ * gave such a class up by itself looks the same. What left the group is looked for by /proc/TID/children, where the
  * kernel has that: below each recorded task that lives, as long as its parents do. */
 
 #include <errno.h>
@@ -391,6 +393,46 @@ static bool descends(const struct journal *j, int32_t tid, uint64_t id)
 	return false;
 }
 
+/* The class of the tasks that we lowered in a group (of one process of it; pid 0: of all):
+ * SCHED_BATCH where all had that, SCHED_OTHER where none had, -1 where they differ, -ESRCH
+ * where there are none. */
+static int lowered_from(const struct journal *j, uint64_t id, int32_t pid)
+{
+	int class = -ESRCH;
+
+	for (const struct journal_record *r = journal_next(j, NULL); r != NULL; r = journal_next(j, r)) {
+		int was = r->task.policy == SCHED_BATCH ? SCHED_BATCH : SCHED_OTHER;
+
+		if (r->kind != JOURNAL_TASK || r->group != id || r->verb != VERB_TASKS_IDLE || (pid != 0 && r->task.pid != pid))
+			continue;
+		if (class >= 0 && class != was)
+			return -1;
+		class = was;
+	}
+	return class;
+}
+
+/* What a fork of a lowered task goes back to: SCHED_BATCH is inherited. So is real-time, but
+ * what gave that up by itself cannot be told from what never had the choice, and too high a
+ * class may do harm where too low a one does not: it becomes SCHED_OTHER. `class`: of the whole group. */
+static uint32_t class_of_fork(const struct journal *j, uint64_t id, int class, int32_t tid)
+{
+	struct task_stat s = {};
+
+	if (class != -1)
+		return class == SCHED_BATCH ? SCHED_BATCH : SCHED_OTHER;
+	tid = tgid_of(tid);
+	for (unsigned i = 0; i < TASKS_ANCESTORS_MAX && tid > 1; i++) {
+		class = lowered_from(j, id, tid);
+		if (class != -ESRCH)
+			return class == SCHED_BATCH ? SCHED_BATCH : SCHED_OTHER;
+		if (task_stat_read(tid, &s) < 0)
+			break;
+		tid = s.ppid;
+	}
+	return SCHED_OTHER;
+}
+
 /* One search: how many were put back, or -errno. *ret_left: born since, but not of ours. */
 static int restore_forks(const struct journal *j, const struct journal_record *since, const struct place *p, usec_t until,
 			 unsigned *ret_left)
@@ -398,7 +440,7 @@ static int restore_forks(const struct journal *j, const struct journal_record *s
 	_cleanup_(idlist_close) struct idlist ids = { .fd = -1 };
 	struct task_attr was = {}, to;
 	struct task_stat s = {};
-	int tid, n = 0, r;
+	int tid, n = 0, class = lowered_from(j, since->group, 0), r;
 
 	r = idlist_open(&ids, p, place_threads(p));
 	if (r < 0)
@@ -414,7 +456,7 @@ static int restore_forks(const struct journal *j, const struct journal_record *s
 		}
 		if (attr_get(tid, &was) < 0)
 			continue;
-		to = attr_for(&was, SCHED_OTHER, was.nice);
+		to = attr_for(&was, class_of_fork(j, since->group, class, tid), was.nice);
 		r = task_set(tid, s.start, &to);
 		if (r < 0 && r != -ESRCH)
 			return r;
@@ -445,6 +487,7 @@ static unsigned restore_children(const struct journal *j, const struct journal_r
 	struct task_attr was = {}, to;
 	struct task_stat s = {};
 	unsigned n = 0, changed = 0;
+	int class = lowered_from(j, since->group, 0);
 
 	for (const struct journal_record *r = journal_next(j, NULL); r != NULL && n < TASKS_CHILDREN_MAX && tree_clock() < until; r = journal_next(j, r))
 		if (r->kind == JOURNAL_TASK && r->group == since->group && r->verb == VERB_TASKS_IDLE &&
@@ -456,7 +499,7 @@ static unsigned restore_children(const struct journal *j, const struct journal_r
 			continue;
 		/* One with a record is another squeeze's; ours were put back just before. */
 		if (is_idle(queue[at]) && journal_find_task(j, queue[at], s.start) == NULL && attr_get(queue[at], &was) >= 0) {
-			to = attr_for(&was, SCHED_OTHER, was.nice);
+			to = attr_for(&was, class_of_fork(j, since->group, class, queue[at]), was.nice);
 			changed += task_set(queue[at], s.start, &to) >= 0;
 		}
 		n = add_children(queue[at], queue[at], queue, n);

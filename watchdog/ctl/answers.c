@@ -86,6 +86,16 @@ bool facts_probe(struct facts *f, int error, const char *without)
 	return was != (error < 0);
 }
 
+void facts_drop(struct facts *f, const char *what)
+{
+	for (uint32_t i = 0; i < f->n_facts; i++)
+		if (strcmp(f->fact[i].what, what) == 0) {
+			f->n_facts--;
+			memmove(&f->fact[i], &f->fact[i + 1], (f->n_facts - i) * sizeof(f->fact[0]));
+			return;
+		}
+}
+
 void why_log_add(struct why_log *log, usec_t when, uint32_t incident, const struct action *a, const char *text)
 {
 	struct why_line *l = &log->line[log->next];

@@ -51,6 +51,7 @@ usec_t facts_real_offset(void);
 
 /* Adds or replaces the fact called `what`. */
 void facts_set(struct facts *f, const char *what, bool have, const char *why, const char *remedy);
+void facts_drop(struct facts *f, const char *what);
 
 /* What came of attaching the probe, 0 or -errno. Is it other news than the last time? */
 bool facts_probe(struct facts *f, int error, const char *without);

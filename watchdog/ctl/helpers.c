@@ -245,8 +245,7 @@ int helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spa
 	}
 	if (!spawn_them)
 		return 0;
-	/* The helpers work while the machine drowns: weight, since they must not be real-time. */
-	(void)owngroup_make(&h->group, "reprieve-helpers", 1000);
+	(void)owngroup_make(&h->group, "reprieve-helpers", OWNGROUP_ORDINARY);
 	r = spawn(h, &h->link[0], dir, "reprieve-steward");
 	return r < 0 ? r : spawn(h, &h->link[1], dir, "reprieve-courier");
 }
@@ -269,6 +268,15 @@ void helpers_deinit(struct helpers *h)
 	drop_pending(h);
 	gate_close(&h->gate, h->loop);
 	owngroup_remove(&h->group);
+}
+
+/* The helpers work while the machine drowns: weight, since they must not be real-time. */
+void helpers_raise(struct helpers *h, bool raised)
+{
+	int r = owngroup_weigh(&h->group, raised ? HELPERS_WEIGHT : OWNGROUP_ORDINARY);
+
+	if (r < 0 && r != -ENOENT)
+		log_warning("the weight of the helpers' cgroup cannot be written: %s; they may be late in an emergency", strerror(-r));
 }
 
 bool helpers_have(const struct helpers *h, enum protocol_role role)

@@ -16,6 +16,7 @@
 #include "sys/owngroup.h"
 
 #define HELPERS_OWN_ID (UINT64_C(1) << 63)      /* ids of the guard's own asks; the others are action ids */
+#define HELPERS_WEIGHT  1000                    /* of their cgroup, on the v2 scale */
 #define HELPERS_ACCEPTS 20                      /* connections a second; beyond: they wait */
 #define HELPERS_STOP (20 * USEC_PER_SEC)        /* at a stop, for a steward that puts back through a starved systemd */
 #define HELPERS_PATIENCE (2 * USEC_PER_SEC)     /* of that, without a word */
@@ -50,15 +51,16 @@ struct helpers {
 	struct loop_source pending;
 	struct helper_link link[2];     /* steward, courier */
 	uid_t courier;                  /* of the user `reprieve`, 0 = there is none */
-	struct owngroup group;          /* where children live, in the foreground */
+	struct owngroup group;          /* where children live, in the foreground; none under systemd */
 	struct wire out, in;
 };
 
 /* spawn: start both ourselves from `dir` (in the foreground, without systemd), in a
- * cgroup of their own with a raised weight where that can be made; else wait for
- * them to connect. 0 or -errno. */
+ * cgroup of their own where that can be made; else wait for them to connect. 0 or -errno. */
 int  helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spawn, const char *dir, const struct helpers_ops *ops, void *data);
 void helpers_deinit(struct helpers *h);
+/* That cgroup's weight: raised, or as it is made with. Not raised in observe mode. */
+void helpers_raise(struct helpers *h, bool raised);
 /* Who the courier may be, and that the socket lets it in: after helpers_init and at a
  * reload. 0; -errno: root alone may connect. */
 int  helpers_lookup(struct helpers *h);

@@ -72,21 +72,65 @@ int owngroup_mount(char *buf, size_t size, bool *ret_v2)
 	return str_copy(buf, size, v2) ? 0 : -ENAMETOOLONG;
 }
 
+int owngroup_self(char *buf, size_t size, size_t *ret_mount, bool *ret_v2)
+{
+	_cleanup_(cleanup_fclose) FILE *f = NULL;
+	_cleanup_(cleanup_free) char *line = NULL;
+	char mount[OWNGROUP_PATH_MAX];
+	size_t room = 0;
+	bool v2;
+	int r = owngroup_mount(mount, sizeof(mount), &v2);
+
+	if (r < 0)
+		return r;
+	f = fopen("/proc/self/cgroup", "re");
+	if (f == NULL)
+		return -errno;
+	while (getline(&line, &room, f) > 0) {
+		char *names = strchr(line, ':'), *path = names != NULL ? strchr(names + 1, ':') : NULL;
+
+		if (path == NULL)
+			continue;
+		*path++ = '\0';
+		path[strcspn(path, "\n")] = '\0';
+		if (v2 ? !str_starts(line, "0") || names[1] != '\0' : !has_word(names + 1, "cpu"))
+			continue;
+		*ret_mount = strlen(mount);
+		*ret_v2 = v2;
+		return str_format(buf, size, "%s%s", mount, str_equal(path, "/") ? "" : path) ? 0 : -ENAMETOOLONG;
+	}
+	return -ENOENT;
+}
+
+int owngroup_weigh(const struct owngroup *g, unsigned weight)
+{
+	const char *knob = g->v2 ? "cpu.weight" : "cpu.shares";
+	long long want = g->v2 ? (long long)CLAMP(weight, 1u, 10000u) : (long long)CLAMP(weight * 1024UL / 100, 2UL, 262144UL);
+	char text[32];
+	int64_t now;
+
+	if (g->dirfd < 0)
+		return -ENOENT;
+	if (root_read_i64(g->dirfd, knob, &now) == 0 && now == want)
+		return 0;
+	(void)str_format(text, sizeof(text), "%lld", want);
+	return root_write_file(g->dirfd, knob, text);
+}
+
 int owngroup_make(struct owngroup *g, const char *name, unsigned weight)
 {
-	_cleanup_(cleanup_close) int dirfd = -1, procs = -1;
+	_cleanup_(cleanup_close) int top = -1;
 	char mount[OWNGROUP_PATH_MAX], text[512], path[OWNGROUP_PATH_MAX];
-	unsigned long shares = CLAMP(weight * 1024UL / 100, 2UL, 262144UL);
-	bool v2, made;
+	struct owngroup made = OWNGROUP_INIT;
+	bool is_new;
 	int r;
 
 	*g = OWNGROUP_INIT;
-	r = owngroup_mount(mount, sizeof(mount), &v2);
+	r = owngroup_mount(mount, sizeof(mount), &made.v2);
 	if (r < 0)
 		return r;
-	if (v2) {
-		_cleanup_(cleanup_close) int top = root_open(mount);
-
+	if (made.v2) {
+		top = root_open(mount);
 		if (top < 0)
 			return top;
 		if (root_read_file(top, "cgroup.subtree_control", text, sizeof(text)) < 0 ||
@@ -95,24 +139,22 @@ int owngroup_make(struct owngroup *g, const char *name, unsigned weight)
 	}
 	if (!str_format(path, sizeof(path), "%s/%s", mount, name))
 		return -ENAMETOOLONG;
-	made = mkdir(path, 0755) == 0;
-	if (!made && errno != EEXIST)
+	is_new = mkdir(path, 0755) == 0;
+	if (!is_new && errno != EEXIST)
 		return -errno;
-	dirfd = root_open(path);
-	if (dirfd < 0)
-		return dirfd;
-	(void)str_format(text, sizeof(text), "%lu", v2 ? (unsigned long)CLAMP(weight, 1u, 10000u) : shares);
-	r = root_write_file(dirfd, v2 ? "cpu.weight" : "cpu.shares", text);
-	if (r == 0)
-		r = procs = root_open_file(dirfd, "cgroup.procs", O_WRONLY);
+	(void)str_copy(made.path, sizeof(made.path), path);
+	r = made.dirfd = root_open(path);
+	if (r >= 0)
+		r = owngroup_weigh(&made, weight);
+	if (r >= 0)
+		r = made.procs_fd = root_open_file(made.dirfd, "cgroup.procs", O_WRONLY);
 	if (r < 0) {
-		if (made)
+		cleanup_close(&made.dirfd);
+		if (is_new)
 			(void)rmdir(path);
 		return r;
 	}
-	(void)str_copy(g->path, sizeof(g->path), path);
-	g->dirfd = TAKE_FD(dirfd);
-	g->procs_fd = TAKE_FD(procs);
+	*g = made;
 	return 0;
 }
 
@@ -123,12 +165,45 @@ int owngroup_enter(const struct owngroup *g)
 	return write(g->procs_fd, "0", 1) == 1 ? 0 : -errno;
 }
 
+int owngroup_visit(struct owngroup *g)
+{
+	char home[1024], path[1024 + 32];
+	size_t mount;
+	bool v2;
+	int r;
+
+	if (g->procs_fd < 0)
+		return -ENOENT;
+	if (g->home_fd >= 0)
+		return 0;
+	r = owngroup_self(home, sizeof(home), &mount, &v2);
+	if (r < 0)
+		return r;
+	(void)str_format(path, sizeof(path), "%s/cgroup.procs", home);
+	g->home_fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (g->home_fd < 0)
+		return -errno;
+	r = owngroup_enter(g);
+	if (r < 0)
+		cleanup_close(&g->home_fd);
+	return r;
+}
+
+void owngroup_go_home(struct owngroup *g)
+{
+	if (g->home_fd < 0)
+		return;
+	(void)!write(g->home_fd, "0", 1);       /* it may be gone: then owngroup_remove moves us */
+	cleanup_close(&g->home_fd);
+}
+
 void owngroup_remove(struct owngroup *g)
 {
 	char procs[4096], parent[OWNGROUP_PATH_MAX + 16], *slash;
 
 	if (g->dirfd < 0)
 		return;
+	owngroup_go_home(g);
 	(void)str_format(parent, sizeof(parent), "%s", g->path);
 	slash = strrchr(parent, '/');
 	if (slash != NULL)

@@ -81,44 +81,18 @@ static void on_budget(int signo)
 /* Our directory in the v1 cpu hierarchy. -ENOENT: cpu is not on v1, or we are at its root. */
 static int own_v1_dir(char *buf, size_t size, size_t *ret_mount)
 {
-	_cleanup_(cleanup_fclose) FILE *f = NULL;
-	_cleanup_(cleanup_free) char *line = NULL;
-	char mount[OWNGROUP_PATH_MAX];
-	size_t room = 0;
 	bool v2;
-	int r = owngroup_mount(mount, sizeof(mount), &v2);
+	int r = owngroup_self(buf, size, ret_mount, &v2);
 
-	if (r < 0)
-		return r;
-	if (v2)
-		return -ENOENT;
-	f = fopen("/proc/self/cgroup", "re");
-	if (f == NULL)
-		return -errno;
-	while (getline(&line, &room, f) > 0) {
-		char *names = strchr(line, ':'), *path = names != NULL ? strchr(names + 1, ':') : NULL, *save = NULL;
-
-		if (path == NULL)
-			continue;
-		*path++ = '\0';
-		path[strcspn(path, "\n")] = '\0';
-		for (char *w = strtok_r(names + 1, ",", &save); w != NULL; w = strtok_r(NULL, ",", &save))
-			if (str_equal(w, "cpu")) {
-				if (str_equal(path, "/"))
-					return -ENOENT;
-				*ret_mount = strlen(mount);
-				return str_format(buf, size, "%s%s", mount, path) ? 0 : -ENAMETOOLONG;
-			}
-	}
-	return -ENOENT;
+	return r < 0 ? r : v2 || buf[*ret_mount] == '\0' ? -ENOENT : 0;
 }
 
-/* Gives a budget to our v1 cgroup and all above it that have none. */
-static int give_budget(int rundir)
+/* Gives a budget to our v1 cgroup and all above it that have none, and says of which. */
+static int give_budget(int rundir, char text[static RT_TEXT_MAX])
 {
-	char dir[1024], record[4096] = "", value[32];
+	char dir[1024], record[4096] = "", value[32], name[64];
 	size_t mount = 0, ends[RT_LEVELS_MAX];
-	int n = 0, r = own_v1_dir(dir, sizeof(dir), &mount);
+	int n = 0, given = 0, r = own_v1_dir(dir, sizeof(dir), &mount);
 
 	if (r < 0)
 		return r;
@@ -150,6 +124,7 @@ static int give_budget(int rundir)
 				(void)rt_restore(rundir);
 				return r;
 			}
+			given++;
 		}
 		if (pass == 0) {
 			r = root_replace_file(rundir, RT_FILE, record, strlen(record), 0600);
@@ -157,6 +132,9 @@ static int give_budget(int rundir)
 				return r;
 		}
 	}
+	if (given > 0)
+		(void)str_format(text, RT_TEXT_MAX, "cpu.rt_runtime_us is set to %d in %d cgroup%s (%s and what is above it); put back at stop",
+				 RT_RUNTIME_US, given, given == 1 ? "" : "s", str_escape(name, sizeof(name), dir + mount));
 	return 0;
 }
 
@@ -271,13 +249,14 @@ static void raise_scheduling(int rundir, struct rt_report *ret)
 	if (r == 0)
 		return;
 	if (r == -EPERM && rundir >= 0) {
-		b = give_budget(rundir);
+		b = give_budget(rundir, ret->budget_text);
 		if (b == 0 && set_fifo() == 0) {
 			ret->scheduling = RT_FIFO_BUDGET;
 			return;
 		}
 		if (b == 0)
 			(void)rt_restore(rundir);
+		ret->budget_text[0] = '\0';
 	}
 	ret->scheduling = set_nice() ? RT_NICE : RT_NONE;
 	(void)str_format(ret->scheduling_text, RT_TEXT_MAX, "no real-time scheduling (%s): %s", strerror(-r),

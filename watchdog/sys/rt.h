@@ -29,6 +29,7 @@ struct rt_report {
 	bool locked, oom;               /* memory locked; the OOM killer takes us last */
 	char scheduling_text[RT_TEXT_MAX], locked_text[RT_TEXT_MAX], oom_text[RT_TEXT_MAX];
 	                                /* why not, and the remedy; "" where had */
+	char budget_text[RT_TEXT_MAX];  /* what was changed outside of the process; "" where nothing was */
 };
 
 /* First of all, before there is a run directory: real-time where that needs no budget,

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upkeep: one lazy timer for all of it. It waits for a tick to wake us: every wake-up of
+ * its own would be a seventh of what calm costs. */
+#include "ctl/upkeep.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "sys/log.h"
+#include "sys/rt.h"
+
+/* A tick that took too much real-time budget fell back; ask for it again, gently. */
+static void keep_real_time(struct upkeep *u, usec_t now)
+{
+	u->rt_at = now + UPKEEP_EVERY;
+	if (rt_fell_back()) {
+		log_warning("the guard used up its real-time budget in one go and is an ordinary task for 10 s");
+		u->fell_back = true;
+		u->rt_at = now + UPKEEP_ORDINARY;
+	} else if (u->fell_back)
+		u->fell_back = rt_again() < 0;
+}
+
+static void say_canary(struct upkeep *u, const char *text, const char *remedy)
+{
+	facts_set(u->facts, "canary", u->canary_state == CANARY_RUNS, text, remedy);
+	log_write(u->canary_state == CANARY_RUNS ? LOG_NOTICE : LOG_WARNING, NULL, "canary: %s", text);
+}
+
+/* Somebody may kill or stop it: seldom, so seldom looked at. */
+static void keep_canary(struct upkeep *u, usec_t now)
+{
+	enum canary_state state = canary_state(u->canary);
+
+	u->canary_at = now + UPKEEP_CANARY;
+	if (state == CANARY_GONE && canary_revive(u->canary) == 0)
+		state = CANARY_RUNS;
+	if (state == u->canary_state)
+		return;
+	u->canary_state = state;
+	switch (state) {
+	case CANARY_RUNS:
+		say_canary(u, "beside sshd", "");
+		break;
+	case CANARY_STOPPED:
+		say_canary(u, "it is stopped, and says nothing: a login that has not run yet is judged by pressure alone",
+			   "somebody stopped the process reprieve-canary: kill -CONT it");
+		break;
+	case CANARY_GONE:
+		say_canary(u, "it was killed and cannot be started again: a login that has not run yet is judged by pressure alone", "");
+		break;
+	}
+}
+
+static void put_back_left_over(struct upkeep *u, usec_t now)
+{
+	unsigned n;
+
+	(void)act_restore_left_over(u->act, &n);
+	u->left_over_at = now + UPKEEP_LEFT_OVER;
+	if (act_left_over(u->act) > 0)
+		return;
+	u->left_over_at = USEC_INFINITY;
+	log_notice("what an earlier guard had left is put back at last");
+	facts_set(u->facts, "left over", true, "all that an earlier guard had changed is put back", "");
+}
+
+static int on_timer(struct loop *l, struct loop_timer *t, void *data)
+{
+	struct upkeep *u = data;
+	usec_t now = loop_now(l);
+
+	if (now >= u->rt_at)
+		keep_real_time(u, now);
+	if (now >= u->canary_at)
+		keep_canary(u, now);
+	if (now >= u->left_over_at)
+		put_back_left_over(u, now);
+	loop_set_timer_lazy(l, t, now + UPKEEP_EVERY, UPKEEP_EVERY, on_timer, u);
+	return 0;
+}
+
+/* Where real-time is refused: the helpers' cgroup, whose weight counts among the top-level
+ * ones. At the root nice -20 alone counts more there. */
+static void raise_weight(struct upkeep *u, const struct rt_report *r)
+{
+	static const char why[] = "real-time is refused: in a top-level cgroup of its own with ten times the usual weight, back where it came from at stop";
+	char own[1024];
+	size_t mount;
+	bool v2;
+	int e = owngroup_self(own, sizeof(own), &mount, &v2);
+
+	if (e < 0 || (own[mount] == '\0' && r->scheduling == RT_NICE))
+		return;
+	e = owngroup_visit(&u->helpers->group);
+	if (e == -ENOENT)               /* systemd's unit has a weight */
+		return;
+	if (e == 0)
+		log_notice("%s", why);
+	facts_set(u->facts, "own weight", e == 0, e == 0 ? why : "the guard cannot enter a cgroup of its own; it competes where it was started",
+		  e == 0 ? "" : strerror(-e));
+}
+
+static void take_back(struct upkeep *u)
+{
+	int r = rt_restore(u->rundir_fd);
+
+	if (r < 0)
+		log_warning("the real-time budget of our cgroup could not be put back: %s; tried again at stop", strerror(-r));
+	else
+		facts_drop(u->facts, "real-time budget");
+	facts_drop(u->facts, "own weight");
+	owngroup_go_home(&u->helpers->group);
+}
+
+void upkeep_raise(struct upkeep *u, bool beyond)
+{
+	struct rt_report r;
+	bool real_time;
+
+	if (u->raised && !beyond)
+		take_back(u);
+	u->raised = beyond;
+	helpers_raise(u->helpers, beyond);
+	rt_raise(beyond ? u->rundir_fd : -1, &r);
+	real_time = r.scheduling == RT_FIFO || r.scheduling == RT_FIFO_BUDGET;
+	facts_set(u->facts, "real-time", real_time, r.scheduling_text[0] ? r.scheduling_text : rt_class_to_string(r.scheduling), "");
+	facts_set(u->facts, "locked memory", r.locked, r.locked_text, "");
+	facts_set(u->facts, "oom score", r.oom, r.oom_text, "");
+	u->fell_back = false;
+	u->rt_at = real_time ? loop_now(u->loop) + UPKEEP_EVERY : USEC_INFINITY;
+	if (r.budget_text[0] != '\0') {
+		log_notice("to be real-time: %s", r.budget_text);
+		facts_set(u->facts, "real-time budget", true, r.budget_text, "");
+	}
+	if (!real_time && beyond)
+		raise_weight(u, &r);
+}
+
+void upkeep_start(struct upkeep *u)
+{
+	usec_t now = loop_now(u->loop);
+	unsigned n = u->act != NULL ? act_left_over(u->act) : 0;
+	char why[192];
+
+	u->canary_at = u->canary != NULL ? now + UPKEEP_CANARY : USEC_INFINITY;
+	u->left_over_at = n > 0 ? now + UPKEEP_LEFT_OVER : USEC_INFINITY;
+	if (n > 0) {
+		str_format(why, sizeof(why), "%u values that an earlier guard had changed could not be put back yet; tried again every 30s", n);
+		log_error("%s", why);
+		facts_set(u->facts, "left over", false, why, "the log says what is in the way");
+	}
+	u->timer = LOOP_TIMER_INIT;
+	loop_set_timer_lazy(u->loop, &u->timer, now + UPKEEP_EVERY, UPKEEP_EVERY, on_timer, u);
+}
