@@ -203,6 +203,18 @@ static void words_of_lists(void **state)
 		{ "Users", "1000", "1000", NULL }, { "Users", "10?[0-9]*", "10?[0-9]*", NULL }, { "Users", "root", "root", NULL },
 		{ "Users", "ann", "1001", NULL }, { "Users", "an", NULL, "no user of /etc/passwd" }, { "Users", "bad", NULL, "id -u" },
 		{ "Users", "ann:x", NULL, "no user" }, { "Containers", "web-*", "web-*", NULL }, { "Except", "anything", "anything", NULL },
+		/* Commas and quotes of other tools' lists, which would match nothing. */
+		{ "Units", "a.service,", NULL, "\"a.service,\" has a , in it; separate with spaces, no quotes" },
+		{ "Units", "a.service,b.service", NULL, "has a , in it" }, { "Units", ",", NULL, "has a , in it" },
+		{ "Units", "\"a.service\"", NULL, "has a \" in it; separate with spaces, no quotes" },
+		{ "Units", "'a", NULL, "has a ' in it" }, { "Units", "a.service;", NULL, "has a ; in it" },
+		{ "Containers", "web-*,", NULL, "no quotes" }, { "Processes", "postgres,mysqld", NULL, "no quotes" },
+		{ "Users", "1000,", NULL, "no quotes" }, { "Users", "ann,", NULL, "no quotes" },
+		{ "Except", "a.service,b.service", NULL, "no quotes" }, { "Except", "/a,/b", NULL, "no quotes" },
+		{ "Except", "/a,b", "/a,b", NULL }, { "Except", "*/a,b", "*/a,b", NULL },
+		{ "Cgroups", "/a,", NULL, "no quotes" }, { "Cgroups", "/a,/b", NULL, "no quotes" },
+		{ "Cgroups", "\"/a\"", NULL, "no quotes" }, { "Cgroups", "/a'", NULL, "no quotes" },
+		{ "Cgroups", "/a,b", "/a,b", NULL }, { "Cgroups", "/a's/b", "/a's/b", NULL }, { "Cgroups", "*,b", "*,b", NULL },
 	};
 	char longest[GLOB_TEXT_MAX + 1];
 	struct key_error e;

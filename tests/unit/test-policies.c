@@ -122,6 +122,21 @@ static void errors_show_the_place(void **state)
 			    "                  ^\n");
 }
 
+static void lists_have_no_commas_and_quotes(void **state)
+{
+	assert_string_equal(load("[Protect orders]\nUnits=nu-a.service, nu-b.service\n"),
+			    "50-shop.policy:2:19: Units: \"nu-a.service,\" has a , in it; separate with spaces, no quotes\n"
+			    "    Units=nu-a.service, nu-b.service\n"
+			    "                      ^\n");
+	assert_string_equal(load("[Protect orders]\nProcesses=ok \"x y\"\n"),
+			    "50-shop.policy:2:14: Processes: \"\"x\" has a \" in it; separate with spaces, no quotes\n"
+			    "    Processes=ok \"x y\"\n"
+			    "                 ^\n"
+			    "50-shop.policy:2:18: Processes: \"y\"\" has a \" in it; separate with spaces, no quotes\n"
+			    "    Processes=ok \"x y\"\n"
+			    "                     ^\n");
+}
+
 static void everything_wrong_is_told_at_once(void **state)
 {
 	static const struct { const char *in, *out; } cases[] = {
@@ -313,6 +328,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(the_example_of_the_manual),
 		T(errors_show_the_place),
+		T(lists_have_no_commas_and_quotes),
 		T(everything_wrong_is_told_at_once),
 		T(errors_are_bounded),
 		T(bounds),

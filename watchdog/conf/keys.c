@@ -482,12 +482,28 @@ static int user_find(const char *root, const char *name, char *ret_uid, size_t s
 	return -ENOENT;
 }
 
+/* Lists of other tools have commas and quotes. Taken as part of a name they match nothing,
+ * and what was to be protected is not; whoever means one in a name writes ?. A path may have
+ * them, but at no end of its parts. */
+static int separated(const struct key *key, const char *word, struct key_error *e)
+{
+	bool path = (key->match == MATCH_CGROUPS || key->match == MATCH_EXCEPT) && (*word == '/' || *word == '*');
+	const char *c;
+
+	for (c = word; (c = strpbrk(c, ",;\"'")) != NULL; c++)
+		if (!path || c == word || c[1] == 0 || c[1] == '/')
+			return wrong(e, (size_t)(c - word), word, "has a %c in it; separate with spaces, no quotes", *c);
+	return 0;
+}
+
 int key_word(const struct key *key, const char *root, const char *word, struct glob *ret, struct key_error *e)
 {
 	struct glob glob = { .kind = (uint8_t)key->match };
 
 	if (!str_copy(glob.text, sizeof(glob.text), word))
 		return wrong(e, 0, word, "is too long; a pattern has at most %d bytes", GLOB_TEXT_MAX - 1);
+	if (separated(key, word, e) < 0)
+		return -EINVAL;
 	switch (key->match) {
 	case MATCH_CGROUPS:
 		if (*word != '/' && *word != '*')

@@ -272,7 +272,7 @@ static bool take_list(struct conf *c, const struct place *at, int policy, const 
 		s += n;
 		s += strspn(s, " \t");
 		if (key_word(key, c->root, word, &glob, &e) < 0) {
-			complain(c, at, col, key->name, e.why);
+			complain(c, at, col + (unsigned)e.at, key->name, e.why);
 			good = false;
 			continue;
 		}
