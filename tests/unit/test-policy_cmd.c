@@ -120,6 +120,23 @@ static void nothing_is_left_to_squeeze(void **state)
 		}
 }
 
+static void files_of_no_effect(void **state)
+{
+	tree_write("/etc/reprieve/policies/50-mine.conf", "[Protect mine]\nCgroups=/shop\n");
+	tree_write("/etc/reprieve/policies/50-t.policy.d/a.policy", "x");
+	tree_write("/etc/reprieve/reprieve.conf.d/x\x1b.policy", "x");
+	(void)say(CHECK, NULL);
+	assert_int_equal(code, 0);
+	assert_says("warning: /etc/reprieve/policies/50-mine.conf: ignored: name it *.policy\n");
+	assert_says("warning: /etc/reprieve/policies/50-t.policy.d/a.policy: ignored: name it *.conf\n");
+	assert_says("warning: /etc/reprieve/reprieve.conf.d/x\\x1b.policy: ignored: name it *.conf\n");
+	assert_true(str_ends(said, "\naccepted\n"));
+	(void)say(CHECK_JSON, NULL);
+	assert_int_equal(code, 0);
+	assert_says("\"ignored\":[{\"file\":\"/etc/reprieve/policies/50-mine.conf\",\"why\":\"ignored: name it *.policy\"}");
+	assert_says("\"ignored_more\":0");
+}
+
 static void names_as_people_write_them(void **state)
 {
 	(void)say(CAT, "50-t");
@@ -144,6 +161,7 @@ int main(void)
 		T(what_is_not_asked_is_told),
 		T(our_own_cgroups_are_not_meant),
 		T(nothing_is_left_to_squeeze),
+		T(files_of_no_effect),
 		T(names_as_people_write_them),
 	};
 

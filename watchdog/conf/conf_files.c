@@ -104,9 +104,36 @@ static bool known(const struct conf_files *list, unsigned first, const char *nam
 	return false;
 }
 
+static int compare_error(const void *a, const void *b)
+{
+	return strcmp(((const struct conf_error *)a)->file, ((const struct conf_error *)b)->file);
+}
+
 static int compare(const void *a, const void *b)
 {
 	return strcmp(((const struct conf_file *)a)->name, ((const struct conf_file *)b)->name);
+}
+
+/* A file that is passed over because of its name was meant to do something, unless it is what
+ * editors and packages leave. */
+static void ignore(struct conf_files *list, const char *path, const char *all, const char *name, const char *suffix)
+{
+	static const char *const left[] = { ".dpkg-", ".rpm", ".ucf-" };
+	char file[CONF_PATH_MAX], full[PATH_ALL_MAX], dot_d[CONF_NAME_MAX];
+	struct stat st;
+	size_t i;
+
+	if (list->ignored == NULL || name[0] == '.' || str_ends(name, "~") || str_starts(name, "README"))
+		return;
+	for (i = 0; i < ELEMENTSOF(left); i++)
+		if (strstr(name, left[i]) != NULL)
+			return;
+	(void)str_format(file, sizeof(file), "%s/%s", path, name);
+	(void)str_format(dot_d, sizeof(dot_d), "%s.d", suffix);
+	if (!str_format(full, sizeof(full), "%s/%s", all, name) || stat(full, &st) < 0 || !S_ISDIR(st.st_mode))
+		conf_errors_add(list->ignored, file, 0, 0, NULL, NULL, 0, "ignored: name it *%s", suffix);
+	else if (!str_ends(name, dot_d))
+		conf_errors_add(list->ignored, file, 0, 0, NULL, NULL, 0, "ignored: a directory of drop-ins is named *%s", dot_d);
 }
 
 /* The entries of root/dir/sub that end in suffix, and are not in list from `first` on. */
@@ -114,16 +141,16 @@ static int scan_dir(struct conf_files *list, unsigned first, const char *root, c
 		    const char *suffix, bool dropin, bool trust, struct conf_errors *errors)
 {
 	_cleanup_(cleanup_closedir) DIR *d = NULL;
-	char path[CONF_PATH_MAX], all[PATH_ALL_MAX];
+	char path[CONF_PATH_MAX], all[PATH_ALL_MAX], at[PATH_ALL_MAX];
 	unsigned entries = 0;
 	struct dirent *entry;
 	struct stat st;
 	int r = 0;
 
 	if (!str_format(path, sizeof(path), "%s%s%s", dir, sub[0] ? "/" : "", sub) ||
-	    !str_format(all, sizeof(all), "%s%s", root, path))
+	    !str_format(at, sizeof(at), "%s%s", root, path))
 		return problem(errors, dir, "the path is too long");
-	d = opendir(all);
+	d = opendir(at);
 	if (d == NULL)
 		return errno == ENOENT ? 0 : problem_errno(errors, path, "cannot read the directory", errno);
 	if (fstat(dirfd(d), &st) < 0)
@@ -135,8 +162,10 @@ static int scan_dir(struct conf_files *list, unsigned first, const char *root, c
 
 		if (++entries > ENTRIES_MAX)
 			return problem(errors, path, "the directory has more than 4096 entries; is it the right one?");
-		if (entry->d_name[0] == '.' || !str_ends(entry->d_name, suffix) || str_equal(entry->d_name, suffix))
+		if (entry->d_name[0] == '.' || !str_ends(entry->d_name, suffix)) {
+			ignore(list, path, at, entry->d_name, suffix);
 			continue;
+		}
 		if (known(list, first, entry->d_name))
 			continue;
 		if (list->n >= CONF_FILES_MAX)
@@ -195,6 +224,7 @@ int conf_files_find(struct conf_files *list, const char *root, const char *const
 
 	if (mains == NULL || orphans == NULL)
 		return problem_errno(errors, dirs[0], "cannot list it", ENOMEM);
+	mains->ignored = list->ignored;
 	r = scan_dirs(mains, root, dirs, "", suffix, false, trust, errors);
 	for (i = 0; i < mains->n; i++) {
 		if (mains->f[i].masked)
@@ -205,6 +235,9 @@ int conf_files_find(struct conf_files *list, const char *root, const char *const
 		if (add_dropins(list, root, dirs, mains->f[i].name, trust, errors) < 0)
 			r = -EINVAL;
 	}
+
+	if (list->ignored != NULL)
+		qsort(list->ignored->e, list->ignored->n, sizeof(list->ignored->e[0]), compare_error);
 
 	/* A drop-in for a file that is nowhere is most likely a typing error. */
 	(void)str_format(dot_d, sizeof(dot_d), "%s.d", suffix);

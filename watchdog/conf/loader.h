@@ -25,7 +25,7 @@ struct loaded_glob {
 };
 
 struct conf {
-	struct conf_errors errors;
+	struct conf_errors errors, ignored;
 	struct conf_files files;
 	char text[CONF_FILE_MAX + 1];
 	struct ini_reader ini;

@@ -49,6 +49,11 @@ const struct conf_errors *conf_errors(const struct conf *c)
 	return &c->errors;
 }
 
+const struct conf_errors *conf_ignored(const struct conf *c)
+{
+	return &c->ignored;
+}
+
 unsigned conf_n_files(const struct conf *c)
 {
 	return c->files.n;
@@ -367,7 +372,9 @@ static void take_text(struct conf *c, uint16_t file, uint16_t main_file, const c
 static void begin(struct conf *c, const char *root)
 {
 	conf_errors_clear(&c->errors);
+	conf_errors_clear(&c->ignored);
 	c->root = root;
+	c->files.ignored = &c->ignored;
 	c->files.n = 0;
 	c->n_globs = 0;
 	memset(&c->set, 0, sizeof(c->set));

@@ -159,6 +159,30 @@ static void describe_json(struct json *j, const struct policy_set *set, const st
 	json_end_object(j);
 }
 
+static void ignored_files(const struct conf_errors *ignored)
+{
+	char line[1024];
+
+	for (unsigned i = 0; i < ignored->n; i++)
+		printf("warning: %s\n", conf_error_format(&ignored->e[i], line, sizeof(line)));
+	if (ignored->more > 0)
+		printf("warning: and %u more files are ignored\n", ignored->more);
+}
+
+static void ignored_as_json(struct json *j, const struct conf_errors *ignored)
+{
+	json_key(j, "ignored");
+	json_begin_array(j);
+	for (unsigned i = 0; i < ignored->n; i++) {
+		json_begin_object(j);
+		json_kstring(j, "file", ignored->e[i].file);
+		json_kstring(j, "why", ignored->e[i].why);
+		json_end_object(j);
+	}
+	json_end_array(j);
+	json_kuint(j, "ignored_more", ignored->more);
+}
+
 static int check_as_json(const struct conf *conf, const struct policy_set *set, struct cgroups *tree, const char *why, const char *remedy)
 {
 	_cleanup_(cleanup_free) char *text = malloc(OUTPUT_MAX);
@@ -180,6 +204,7 @@ static int check_as_json(const struct conf *conf, const struct policy_set *set, 
 	for (unsigned i = 0; i < set->n_policies; i++)
 		describe_json(&j, set, &set->policies[i], tree);
 	json_end_array(&j);
+	ignored_as_json(&j, conf_ignored(conf));
 	json_end_object(&j);
 	if (json_finish(&j, &out) < 0)
 		return complain(true, EXIT_FAILURE, TOO_LONG, NULL);
@@ -250,6 +275,7 @@ int policy_check(const char *root, bool json)
 	       set.n_policies, set.n_policies == 1 ? "" : "s");
 	for (unsigned i = 0; i < set.n_policies; i++)
 		describe(&set, &set.policies[i], tree);
+	ignored_files(conf_ignored(conf));
 	if (set.n_policies == 0) {
 		printf("accepted, but there is no section in %s/{etc,run,usr/lib}/reprieve/policies/*.policy: nothing is protected or squeezed\n", root);
 		return EXIT_FAILURE;
