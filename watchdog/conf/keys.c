@@ -61,14 +61,35 @@ static bool is_bare_number(const char *value)
 
 /* ---- shares and times ---- */
 
+/* Would it be taken with that behind it? What is advised must be. */
+static bool share_fits(const char *value, const char *unit, uint64_t min, uint64_t max)
+{
+	char text[QUOTE_MAX];
+	permyriad_t v;
+
+	return str_format(text, sizeof(text), "%s%s", value, unit) && units_parse_permyriad(text, &v) == 0 &&
+	       (uint64_t)v >= min && (uint64_t)v <= max;
+}
+
+static bool time_fits(const char *value, const char *unit, uint64_t min, uint64_t max)
+{
+	char text[QUOTE_MAX];
+	usec_t v;
+
+	return str_format(text, sizeof(text), "%s%s", value, unit) && units_parse_usec(text, &v) == 0 && v >= min && v <= max;
+}
+
 static int share_at(const char *value, size_t at, uint64_t min, uint64_t max, permyriad_t *field, struct key_error *e)
 {
 	char lo[UNITS_TEXT_MAX], hi[UNITS_TEXT_MAX];
 	permyriad_t v = 0;
 	int r = units_parse_permyriad(value, &v);
 
-	if (r == -EINVAL && is_bare_number(value))
+	if (r == -EINVAL && is_bare_number(value) && share_fits(value, "%", min, max))
 		return wrong(e, at, value, "has no unit; write \"%s%%\"", value);
+	if (r == -EINVAL && is_bare_number(value))
+		return wrong(e, at, value, "has no unit; write a share from %s to %s",
+			     units_format_permyriad((permyriad_t)min, lo), units_format_permyriad((permyriad_t)max, hi));
 	if (r == -EINVAL)
 		return wrong(e, at, value, "is no share; write one such as 25%% or 2.5%%");
 	if (r < 0 || (uint64_t)v < min || (uint64_t)v > max)
@@ -85,10 +106,20 @@ static int time_at(const char *value, size_t at, uint64_t min, uint64_t max, use
 	usec_t v = 0;
 	int r = units_parse_usec(value, &v);
 
-	if (r == -EINVAL && is_bare_number(value))
+	if (r == -EINVAL && is_bare_number(value) && time_fits(value, "s", min, max))
 		return wrong(e, at, value, "has no unit; write \"%ss\" for seconds", value);
-	if (r == -EINVAL && n > 1 && n < QUOTE_MAX && value[n - 1] == 'm' && value[n - 2] >= '0' && value[n - 2] <= '9')
-		return wrong(e, at, value, "could be minutes or milliseconds; write \"%sin\" or \"%ss\"", value, value);
+	if (r == -EINVAL && is_bare_number(value))
+		return wrong(e, at, value, "has no unit; write a time from %s to %s", units_format_usec(min, lo), units_format_usec(max, hi));
+	if (r == -EINVAL && n > 1 && n < QUOTE_MAX && value[n - 1] == 'm' && value[n - 2] >= '0' && value[n - 2] <= '9') {
+		bool minutes = time_fits(value, "in", min, max), millis = time_fits(value, "s", min, max);
+
+		if (minutes && millis)
+			return wrong(e, at, value, "could be minutes or milliseconds; write \"%sin\" or \"%ss\"", value, value);
+		if (minutes || millis)
+			return wrong(e, at, value, "could be minutes or milliseconds; write \"%s%s\"", value, minutes ? "in" : "s");
+		return wrong(e, at, value, "could be minutes or milliseconds; write a time from %s to %s",
+			     units_format_usec(min, lo), units_format_usec(max, hi));
+	}
 	if (r == -EINVAL)
 		return wrong(e, at, value, "is no time; write one such as 300ms, 5s, 15min or 1h 30min");
 	if (r < 0 || v < min || v > max)
@@ -150,6 +181,10 @@ static int when_parse(const struct key *key, const char *value, void *field, str
 	n = strcspn(s, " \t");
 	if (n == 0)
 		return wrong(e, (size_t)(s - value), value, "has no share behind the >; %s", form);
+	if (s[n + strspn(s + n, " \t")] == '%') {      /* 60 %, as 30 min is a time */
+		n += strspn(s + n, " \t");
+		n += strcspn(s + n, " \t");
+	}
 	(void)str_copy(word, MIN(n + 1, sizeof(word)), s);
 	if (share_at(word, (size_t)(s - value), key->min, key->max, &wait, e) < 0)
 		return -EINVAL;
