@@ -293,6 +293,33 @@ static void untrusted_files_are_refused(void **state)
 	assert_memory_equal(&set, &before, sizeof(set));
 }
 
+static void a_directory_of_others_is_one_mistake(void **state)
+{
+	char want[512];
+
+	tree_write("/etc/reprieve/policies/50-x.policy", "[Throttle t]\nCgroups=*\n");
+	assert_int_equal(chmod(tree_path("/etc/reprieve/policies"), 0777), 0);
+	if (geteuid() != 0) {
+		assert_string_equal(load_tree(), "");
+		return;
+	}
+	(void)str_format(want, sizeof(want), "/etc/reprieve/policies: refused: others than root may write it (mode 0777); "
+			 "chmod go-w %s/etc/reprieve/policies\n", tree);
+	assert_string_equal(load_tree(), want);
+	assert_int_equal(conf_errors(c)->n + conf_errors(c)->more, 1);
+	assert_int_equal(chown(tree_path("/etc/reprieve/policies"), 1234, 0), 0);
+	(void)str_format(want, sizeof(want), "/etc/reprieve/policies: refused: it belongs to user 1234; make it root's: "
+			 "chown root:root %s/etc/reprieve/policies\n", tree);
+	assert_string_equal(load_tree(), want);
+	assert_int_equal(chown(tree_path("/etc/reprieve/policies"), 0, 0), 0);
+	assert_int_equal(chmod(tree_path("/etc/reprieve/policies"), 0755), 0);
+
+	/* A name is no part of a command. */
+	tree_write("/etc/reprieve/policies/60-x;id .policy", "");
+	assert_int_equal(chmod(tree_path("/etc/reprieve/policies/60-x;id .policy"), 0666), 0);
+	assert_string_equal(load_tree(), "/etc/reprieve/policies/60-x;id .policy: refused: others than root may write it (mode 0666); chmod go-w\n");
+}
+
 static void a_path_of_ones_own(void **state)
 {
 	struct settings mine = SETTINGS_DEFAULT;
@@ -338,6 +365,7 @@ int main(void)
 		T(one_bad_file_keeps_the_old_set),
 		T(sections_belong_where_they_belong),
 		T(untrusted_files_are_refused),
+		T(a_directory_of_others_is_one_mistake),
 		T(a_path_of_ones_own),
 		T(loads_do_not_mix),
 	};

@@ -53,22 +53,25 @@ static bool trusted(const struct stat *st)
 	return geteuid() != 0 || (st->st_uid == 0 && (S_ISLNK(st->st_mode) || (st->st_mode & 022) == 0));
 }
 
-static int check_trust(const struct stat *st, const char *path, struct conf_errors *errors)
+/* all: with the root, for commands to be copied; a name that a shell would read otherwise
+ * is left out of them. */
+static int check_trust(const struct stat *st, const char *path, const char *all, struct conf_errors *errors)
 {
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._@+-";
+	const char *copy = strspn(all, plain) == strlen(all) && strlen(all) < CONF_WHY_MAX / 2 ? all : "";
+	const char *space = *copy ? " " : "";
+
 	if (trusted(st))
 		return 0;
-	if (S_ISLNK(st->st_mode)) {
-		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
-				"refused: the link belongs to user %u; make it root's: chown -h root:root", (unsigned)st->st_uid);
-		return -EINVAL;
-	}
-	if (st->st_uid != 0) {
-		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
-				"refused: it belongs to user %u; make it root's: chown root:root", (unsigned)st->st_uid);
-		return -EINVAL;
-	}
-	conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
-			"refused: others than root may write it (mode %04o); chmod go-w", (unsigned)(st->st_mode & 07777));
+	if (S_ISLNK(st->st_mode))
+		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0, "refused: the link belongs to user %u; make it root's: chown -h root:root%s%s",
+				(unsigned)st->st_uid, space, copy);
+	else if (st->st_uid != 0)
+		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0, "refused: it belongs to user %u; make it root's: chown root:root%s%s",
+				(unsigned)st->st_uid, space, copy);
+	else
+		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0, "refused: others than root may write it (mode %04o); chmod go-w%s%s",
+				(unsigned)(st->st_mode & 07777), space, copy);
 	return -EINVAL;
 }
 
@@ -155,7 +158,7 @@ static int scan_dir(struct conf_files *list, unsigned first, const char *root, c
 		return errno == ENOENT ? 0 : problem_errno(errors, path, "cannot read the directory", errno);
 	if (fstat(dirfd(d), &st) < 0)
 		return problem_errno(errors, path, "cannot look at the directory", errno);
-	if (trust && check_trust(&st, path, errors) < 0)
+	if (trust && check_trust(&st, path, at, errors) < 0)
 		return -EINVAL;
 	while ((entry = readdir(d)) != NULL) {
 		struct conf_file *f;
@@ -264,7 +267,7 @@ int conf_files_trust(const char *root, const char *const *dirs, struct conf_erro
 	int r = 0;
 
 	for (; *dirs != NULL; dirs++)
-		if (str_format(all, sizeof(all), "%s%s", root, *dirs) && stat(all, &st) == 0 && check_trust(&st, *dirs, errors) < 0)
+		if (str_format(all, sizeof(all), "%s%s", root, *dirs) && stat(all, &st) == 0 && check_trust(&st, *dirs, all, errors) < 0)
 			r = -EINVAL;
 	return r;
 }
@@ -310,7 +313,7 @@ int conf_files_read(const char *root, const char *path, bool trust, char *buf, s
 
 	if (!str_format(all, sizeof(all), "%s%s", root, path))
 		return problem(errors, path, "the path is too long");
-	if (trust && lstat(all, &st) == 0 && S_ISLNK(st.st_mode) && check_trust(&st, path, errors) < 0)
+	if (trust && lstat(all, &st) == 0 && S_ISLNK(st.st_mode) && check_trust(&st, path, all, errors) < 0)
 		return -EINVAL;
 	if (stat(all, &st) < 0)
 		return problem_errno(errors, path, "cannot read it", errno);
@@ -323,7 +326,7 @@ int conf_files_read(const char *root, const char *path, bool trust, char *buf, s
 		return problem(errors, path, "it is no regular file");
 	if (fstatfs(fd, &fs) < 0 || of_the_kernel(&fs))
 		return problem(errors, path, "refused: it is a file of the kernel's, in /proc or /sys; to mask a file, link it to /dev/null");
-	if (trust && check_trust(&st, path, errors) < 0)
+	if (trust && check_trust(&st, path, all, errors) < 0)
 		return -EINVAL;
 	for (;;) {
 		ssize_t got = read(fd, buf + n, CONF_FILE_MAX + 1 - n);
