@@ -229,6 +229,12 @@ static void words_of_lists(void **state)
 		{ "Cgroups", "/a,", NULL, "no quotes" }, { "Cgroups", "/a,/b", NULL, "no quotes" },
 		{ "Cgroups", "\"/a\"", NULL, "no quotes" }, { "Cgroups", "/a'", NULL, "no quotes" },
 		{ "Cgroups", "/a,b", "/a,b", NULL }, { "Cgroups", "/a's/b", "/a's/b", NULL }, { "Cgroups", "*,b", "*,b", NULL },
+		/* Paths as the shell has them. */
+		{ "Cgroups", "/sys/fs/cgroup/cpu/foo", NULL, "begins at the mount point, and would match nothing; write /foo" },
+		{ "Cgroups", "/sys/fs/cgroup/cpu,cpuacct/a/b*", NULL, "write /a/b*" }, { "Cgroups", "/sys/fs/cgroup/cpux/a", NULL, "write /cpux/a" },
+		{ "Cgroups", "/sys/fs/cgroup/system.slice/x", NULL, "write /system.slice/x" }, { "Cgroups", "/sys/fs/cgroup/*", NULL, "write /*" },
+		{ "Cgroups", "/sys/fs/cgroup", NULL, "write /*" }, { "Cgroups", "/sys/fs/cgroup/cpu/", NULL, "write /*" },
+		{ "Cgroups", "/sys/fs/cgroups/x", "/sys/fs/cgroups/x", NULL }, { "Except", "/sys/fs/cgroup/cpu/foo", NULL, "write /foo" },
 	};
 	char longest[GLOB_TEXT_MAX + 1];
 	struct key_error e;
