@@ -290,7 +290,7 @@ def test_policy_check_accepts_what_is_shipped(cli, tmp_path):
     ("[Throttle x]\nCgroups=*\nAtMost=5m\n", "50-test.policy:3:8", "5min"),
     ("[Throttle x]\nCgroups=*\nWhen=wait >= 20%\n", "50-test.policy:3:11", "write When=wait > 20%"),
     ("[Throttle x]\nCgroups=relative/path\n", "50-test.policy:2:9", "/relative/path"),
-    ("[Endpoint x]\nCgroups=/x\nURL=http://example.com/\n", "50-test.policy:1:1", "an address of this machine itself"),
+    ("[Endpoint x]\nCgroups=/x\nURL=http://example.com/\n", "50-test.policy:3:5", "an address of this machine itself"),
     ("Cgroups=*\n", "50-test.policy:1:1", "["),
 ])
 def test_policy_mistakes_have_a_place_and_a_remedy(cli, root, text, where, said):

@@ -153,10 +153,16 @@ static void everything_wrong_is_told_at_once(void **state)
 		{ "[Throttle t]\nLadder=quota\n", ":1:1: it may squeeze nothing" },
 		{ "[Throttle t]\nCgroups=*\nCgroups=\n", "it may squeeze nothing" },
 		{ "[Throttle t]\nExcept=*\n", "it may squeeze nothing" },
-		{ "[Endpoint e]\nGood=1s\n", "it has no URL" },
-		{ "[Endpoint e]\nURL=http://10.0.0.1/\n", "an address of this machine itself" },
-		{ "[Endpoint e]\nURL=http://127.0.0.1/\nTimeout=1s\nGood=2s\n", "Good must be" },
-		{ "[Relief]\nLoginCost=9s\n", "[Relief]: LoginCost must be less than RescueLogin" },
+		{ "[Endpoint e]\nGood=1s\n", ":1:1: URL: it has no URL; write URL=http" },
+		{ "[Endpoint e]\nURL=http://10.0.0.1/\n", ":2:5: URL: must be http:// and an address of this machine itself" },
+		{ "[Endpoint e]\nURL=http://127.0.0.1:0/\n", ":2:5: URL: the URL's port must be" },
+		{ "[Endpoint e]\nURL=http://127.0.0.1/\nTimeout=1s\nGood=2s\n", ":4:6: Good: must be from 1ms to Timeout" },
+		{ "[Relief]\nLoginCost=9s\n", ":2:11: LoginCost: must be less than RescueLogin" },
+		{ "[Relief]\nCalmTick=\n AlarmTick = 500ms # often\n", ":3:14: AlarmTick: CalmTick must be from AlarmTick to 2s\n"
+		  "     AlarmTick = 500ms # often\n                 ^\n" },
+		{ "[Throttle t]\nCgroups=*\nAtMost=5s\nWhen=wait > 10% for 10s\n", ":4:6: When: the time in When= must be less than AtMost" },
+		{ "[Throttle t]\nLadder=kill\nCgroups=*\nUsefulWork=yes\n", ":4:12: UsefulWork: UsefulWork=yes and a Ladder" },
+		{ "[Throttle a:b]\nCgroups=*\n", ":1:1: a section's name is made of letters" },
 		{ "[Relief]\nMode=panic\n", "\"panic\" is not one of observe, rescue and enforce" },
 		{ "[Throttle t\nCgroups=*\n", ":1:1: the section's head has no ]" },
 		{ "[Throttle \xe2\x80\xaet]\nCgroups=*\n[X\xe2\x80\xae]\n", "[X\\xe2\\x80\\xae]" },
@@ -264,6 +270,21 @@ static void one_bad_file_keeps_the_old_set(void **state)
 	assert_memory_equal(&set, &before, sizeof(set));
 }
 
+static void contradictions_have_a_place_too(void **state)
+{
+	tree_write("/usr/lib/reprieve/policies/30-t.policy", "[Throttle all]\nCgroups=*\nWhen=wait > 10% for 1min\n");
+	tree_write("/etc/reprieve/policies/30-t.policy.d/ours.conf", "# sooner\n[Throttle all]\nAtMost=30s\n");
+	tree_write("/usr/lib/reprieve/policies/40-u.policy", "[Throttle u]\nCgroups=/u\n");
+	assert_string_equal(load_tree(), "/usr/lib/reprieve/policies/30-t.policy:3:6: When: the time in When= must be less than AtMost\n"
+			    "    When=wait > 10% for 1min\n"
+			    "         ^\n");
+	tree_write("/etc/reprieve/policies/30-t.policy.d/ours.conf", "");
+	tree_write("/etc/reprieve/reprieve.conf", "[Relief]\nLoginCost=9s\n");
+	assert_string_equal(load_tree(), "/etc/reprieve/reprieve.conf:2:11: LoginCost: must be less than RescueLogin, or an idle machine would look dead\n"
+			    "    LoginCost=9s\n"
+			    "              ^\n");
+}
+
 static void sections_belong_where_they_belong(void **state)
 {
 	tree_write("/etc/reprieve/policies/50-x.policy", "[Relief]\nMode=enforce\n");
@@ -363,6 +384,7 @@ int main(void)
 		T(an_empty_machine_has_the_defaults),
 		T(files_of_a_machine),
 		T(one_bad_file_keeps_the_old_set),
+		T(contradictions_have_a_place_too),
 		T(sections_belong_where_they_belong),
 		T(untrusted_files_are_refused),
 		T(a_directory_of_others_is_one_mistake),
