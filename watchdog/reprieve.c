@@ -202,6 +202,8 @@ static int run_policy(struct cli *cli, int argc, char **argv)
 		return policy_cat(cli->root, argc > 1 ? argv[1] : NULL, cli->json);
 	if (argc >= 1 && strcmp(argv[0], "keys") == 0)
 		return policy_keys(cli->json);
+	if (argc >= 1)
+		return policy_unknown(argv[0], cli->json);
 	return complain(cli->json, EX_USAGE, "policy check, policy cat [NAME] or policy keys?", NULL);
 }
 

@@ -110,7 +110,7 @@ def test_help_and_version_as_json(cli):
     (("pause", "8d", "--reason", "x"), 64, "7d"),
     (("pause", "1h", "--reason", "x" * 5000), 64, "5000 bytes, at most 159"),
     (("pause", "1h", "--reason", "x" * 160), 64, "160 bytes, at most 159"),
-    (("policy", "chek"), 64, "policy check"),
+    (("policy", "chek"), 64, 'did you mean "check"'),
     (("replay",), 64, "FILE"),
     (("replay", "/nonexistent"), 66, "No such file"),
     (("replay", "/etc"), 65, "Is a directory"),
@@ -278,7 +278,7 @@ def test_policy_check_accepts_what_is_shipped(cli, tmp_path):
     login = next(p for p in answer["policies"] if p["name"] == "login")
     assert login["kind"] == "protect" and login["file"] == "10-lifeline.policy" and login["line"] > 1
     assert set(login) == {"name", "kind", "file", "line", "matches", "cgroups", "cgroups_more"}
-    assert f"protect login as login: never throttled, frozen or killed; {login['matches']} cgroups match now" in r.stdout
+    assert f"protect login as login: never throttled, frozen or killed; {login['matches']} cgroup{'s match' if login['matches'] != 1 else ' matches'} now" in r.stdout
     cat = cli("policy", "cat", "--root", str(tmp_path))
     assert cat.returncode == 0 and "10-lifeline.policy" in cat.stdout and "[Protect login]" in cat.stdout
 
@@ -290,7 +290,7 @@ def test_policy_check_accepts_what_is_shipped(cli, tmp_path):
     ("[Throttle x]\nCgroups=*\nAtMost=5m\n", "50-test.policy:3:8", "5min"),
     ("[Throttle x]\nCgroups=*\nWhen=wait >= 20%\n", "50-test.policy:3:11", "write When=wait > 20%"),
     ("[Throttle x]\nCgroups=relative/path\n", "50-test.policy:2:9", "/relative/path"),
-    ("[Endpoint x]\nCgroups=/x\nURL=http://example.com/\n", "50-test.policy:1:1", "an address of this machine itself"),
+    ("[Endpoint x]\nCgroups=/x\nURL=http://example.com/\n", "50-test.policy:3:5", "an address of this machine itself"),
     ("Cgroups=*\n", "50-test.policy:1:1", "["),
 ])
 def test_policy_mistakes_have_a_place_and_a_remedy(cli, root, text, where, said):

@@ -98,6 +98,50 @@ static void other_names_are_not_meant(void **state)
 	assert_string_equal(found(true), "/etc/p/10-a.policy ");
 }
 
+/* As "file: why; …" */
+static const char *ignored(void)
+{
+	static struct conf_errors e;
+	static char out[16384];
+
+	conf_errors_clear(&e);
+	list.ignored = &e;
+	(void)found(false);
+	list.ignored = NULL;
+	out[0] = 0;
+	for (unsigned i = 0; i < e.n; i++)
+		(void)str_appendf(out, sizeof(out), "%s %s; ", e.e[i].file, e.e[i].why);
+	if (e.more > 0)
+		(void)str_appendf(out, sizeof(out), "+%u", e.more);
+	return out;
+}
+
+static void what_is_passed_over_is_told(void **state)
+{
+	char path[64];
+
+	tree_write("/etc/p/10-a.policy", "x");
+	tree_write("/etc/p/.10-b.policy.swp", "x");
+	tree_write("/etc/p/10-a.policy~", "x");
+	tree_write("/etc/p/10-a.policy.dpkg-old", "x");
+	tree_write("/etc/p/README", "x");
+	assert_string_equal(ignored(), "");
+	tree_write("/usr/lib/p/50-mine.conf", "x");
+	tree_write("/run/p/10-a.policy.d/a.policy", "x");
+	tree_write("/run/p/10-a.policy.d/b.conf", "x");
+	tree_write("/etc/p/10-a.d/c.conf", "x");
+	tree_write("/etc/p/50-x.policy.disabled", "x");
+	assert_string_equal(ignored(), "/etc/p/10-a.d ignored: a directory of drop-ins is named *.policy.d; "
+			    "/etc/p/50-x.policy.disabled ignored: name it *.policy; "
+			    "/run/p/10-a.policy.d/a.policy ignored: name it *.conf; "
+			    "/usr/lib/p/50-mine.conf ignored: name it *.policy; ");
+	for (int i = 0; i < 40; i++) {
+		(void)str_format(path, sizeof(path), "/etc/p/%d", i);
+		tree_write(path, "x");
+	}
+	assert_non_null(strstr(ignored(), "; +12"));
+}
+
 static void dropins_of_nothing_are_refused(void **state)
 {
 	tree_write("/etc/p/10-a.policy", "x");
@@ -287,6 +331,7 @@ int main(void)
 		T(masks),
 		T(dropins_come_from_everywhere),
 		T(other_names_are_not_meant),
+		T(what_is_passed_over_is_told),
 		T(dropins_of_nothing_are_refused),
 		T(hostile_names),
 		T(counts_are_bounded),

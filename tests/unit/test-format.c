@@ -281,6 +281,9 @@ static void cat_tells_where_from(void **state)
 		"UsefulWork=no                            # default\n");
 	assert_int_equal(conf_cat(c, "30-t.policy", text_again, sizeof(text_again)), 0);
 	assert_string_equal(text, text_again);
+	assert_int_equal(conf_cat(c, "30-t", text_again, sizeof(text_again)), 0);
+	assert_string_equal(text, text_again);
+	assert_int_equal(conf_cat(c, "30-", text_again, sizeof(text_again)), -ENOENT);
 	assert_int_equal(conf_cat(c, "reprieve.conf", text, sizeof(text)), 0);
 	assert_non_null(strstr(text, "Mode=observe                             # reprieve.conf:2\n"));
 	assert_non_null(strstr(text, "Alarm=10%                                # default\n"));

@@ -122,6 +122,21 @@ static void errors_show_the_place(void **state)
 			    "                  ^\n");
 }
 
+static void lists_have_no_commas_and_quotes(void **state)
+{
+	assert_string_equal(load("[Protect orders]\nUnits=nu-a.service, nu-b.service\n"),
+			    "50-shop.policy:2:19: Units: \"nu-a.service,\" has a , in it; separate with spaces, no quotes\n"
+			    "    Units=nu-a.service, nu-b.service\n"
+			    "                      ^\n");
+	assert_string_equal(load("[Protect orders]\nProcesses=ok \"x y\"\n"),
+			    "50-shop.policy:2:14: Processes: \"\"x\" has a \" in it; separate with spaces, no quotes\n"
+			    "    Processes=ok \"x y\"\n"
+			    "                 ^\n"
+			    "50-shop.policy:2:18: Processes: \"y\"\" has a \" in it; separate with spaces, no quotes\n"
+			    "    Processes=ok \"x y\"\n"
+			    "                     ^\n");
+}
+
 static void everything_wrong_is_told_at_once(void **state)
 {
 	static const struct { const char *in, *out; } cases[] = {
@@ -138,10 +153,16 @@ static void everything_wrong_is_told_at_once(void **state)
 		{ "[Throttle t]\nLadder=quota\n", ":1:1: it may squeeze nothing" },
 		{ "[Throttle t]\nCgroups=*\nCgroups=\n", "it may squeeze nothing" },
 		{ "[Throttle t]\nExcept=*\n", "it may squeeze nothing" },
-		{ "[Endpoint e]\nGood=1s\n", "it has no URL" },
-		{ "[Endpoint e]\nURL=http://10.0.0.1/\n", "an address of this machine itself" },
-		{ "[Endpoint e]\nURL=http://127.0.0.1/\nTimeout=1s\nGood=2s\n", "Good must be" },
-		{ "[Relief]\nLoginCost=9s\n", "[Relief]: LoginCost must be less than RescueLogin" },
+		{ "[Endpoint e]\nGood=1s\n", ":1:1: URL: it has no URL; write URL=http" },
+		{ "[Endpoint e]\nURL=http://10.0.0.1/\n", ":2:5: URL: must be http:// and an address of this machine itself" },
+		{ "[Endpoint e]\nURL=http://127.0.0.1:0/\n", ":2:5: URL: the URL's port must be" },
+		{ "[Endpoint e]\nURL=http://127.0.0.1/\nTimeout=1s\nGood=2s\n", ":4:6: Good: must be from 1ms to Timeout" },
+		{ "[Relief]\nLoginCost=9s\n", ":2:11: LoginCost: must be less than RescueLogin" },
+		{ "[Relief]\nCalmTick=\n AlarmTick = 500ms # often\n", ":3:14: AlarmTick: CalmTick must be from AlarmTick to 2s\n"
+		  "     AlarmTick = 500ms # often\n                 ^\n" },
+		{ "[Throttle t]\nCgroups=*\nAtMost=5s\nWhen=wait > 10% for 10s\n", ":4:6: When: the time in When= must be less than AtMost" },
+		{ "[Throttle t]\nLadder=kill\nCgroups=*\nUsefulWork=yes\n", ":4:12: UsefulWork: UsefulWork=yes and a Ladder" },
+		{ "[Throttle a:b]\nCgroups=*\n", ":1:1: a section's name is made of letters" },
 		{ "[Relief]\nMode=panic\n", "\"panic\" is not one of observe, rescue and enforce" },
 		{ "[Throttle t\nCgroups=*\n", ":1:1: the section's head has no ]" },
 		{ "[Throttle \xe2\x80\xaet]\nCgroups=*\n[X\xe2\x80\xae]\n", "[X\\xe2\\x80\\xae]" },
@@ -249,6 +270,21 @@ static void one_bad_file_keeps_the_old_set(void **state)
 	assert_memory_equal(&set, &before, sizeof(set));
 }
 
+static void contradictions_have_a_place_too(void **state)
+{
+	tree_write("/usr/lib/reprieve/policies/30-t.policy", "[Throttle all]\nCgroups=*\nWhen=wait > 10% for 1min\n");
+	tree_write("/etc/reprieve/policies/30-t.policy.d/ours.conf", "# sooner\n[Throttle all]\nAtMost=30s\n");
+	tree_write("/usr/lib/reprieve/policies/40-u.policy", "[Throttle u]\nCgroups=/u\n");
+	assert_string_equal(load_tree(), "/usr/lib/reprieve/policies/30-t.policy:3:6: When: the time in When= must be less than AtMost\n"
+			    "    When=wait > 10% for 1min\n"
+			    "         ^\n");
+	tree_write("/etc/reprieve/policies/30-t.policy.d/ours.conf", "");
+	tree_write("/etc/reprieve/reprieve.conf", "[Relief]\nLoginCost=9s\n");
+	assert_string_equal(load_tree(), "/etc/reprieve/reprieve.conf:2:11: LoginCost: must be less than RescueLogin, or an idle machine would look dead\n"
+			    "    LoginCost=9s\n"
+			    "              ^\n");
+}
+
 static void sections_belong_where_they_belong(void **state)
 {
 	tree_write("/etc/reprieve/policies/50-x.policy", "[Relief]\nMode=enforce\n");
@@ -276,6 +312,33 @@ static void untrusted_files_are_refused(void **state)
 	}
 	assert_non_null(strstr(load_tree(), "50-x.policy: refused: others than root may write it"));
 	assert_memory_equal(&set, &before, sizeof(set));
+}
+
+static void a_directory_of_others_is_one_mistake(void **state)
+{
+	char want[512];
+
+	tree_write("/etc/reprieve/policies/50-x.policy", "[Throttle t]\nCgroups=*\n");
+	assert_int_equal(chmod(tree_path("/etc/reprieve/policies"), 0777), 0);
+	if (geteuid() != 0) {
+		assert_string_equal(load_tree(), "");
+		return;
+	}
+	(void)str_format(want, sizeof(want), "/etc/reprieve/policies: refused: others than root may write it (mode 0777); "
+			 "chmod go-w %s/etc/reprieve/policies\n", tree);
+	assert_string_equal(load_tree(), want);
+	assert_int_equal(conf_errors(c)->n + conf_errors(c)->more, 1);
+	assert_int_equal(chown(tree_path("/etc/reprieve/policies"), 1234, 0), 0);
+	(void)str_format(want, sizeof(want), "/etc/reprieve/policies: refused: it belongs to user 1234; make it root's: "
+			 "chown root:root %s/etc/reprieve/policies\n", tree);
+	assert_string_equal(load_tree(), want);
+	assert_int_equal(chown(tree_path("/etc/reprieve/policies"), 0, 0), 0);
+	assert_int_equal(chmod(tree_path("/etc/reprieve/policies"), 0755), 0);
+
+	/* A name is no part of a command. */
+	tree_write("/etc/reprieve/policies/60-x;id .policy", "");
+	assert_int_equal(chmod(tree_path("/etc/reprieve/policies/60-x;id .policy"), 0666), 0);
+	assert_string_equal(load_tree(), "/etc/reprieve/policies/60-x;id .policy: refused: others than root may write it (mode 0666); chmod go-w\n");
 }
 
 static void a_path_of_ones_own(void **state)
@@ -313,6 +376,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(the_example_of_the_manual),
 		T(errors_show_the_place),
+		T(lists_have_no_commas_and_quotes),
 		T(everything_wrong_is_told_at_once),
 		T(errors_are_bounded),
 		T(bounds),
@@ -320,8 +384,10 @@ int main(void)
 		T(an_empty_machine_has_the_defaults),
 		T(files_of_a_machine),
 		T(one_bad_file_keeps_the_old_set),
+		T(contradictions_have_a_place_too),
 		T(sections_belong_where_they_belong),
 		T(untrusted_files_are_refused),
+		T(a_directory_of_others_is_one_mistake),
 		T(a_path_of_ones_own),
 		T(loads_do_not_mix),
 	};

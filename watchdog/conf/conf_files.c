@@ -53,22 +53,25 @@ static bool trusted(const struct stat *st)
 	return geteuid() != 0 || (st->st_uid == 0 && (S_ISLNK(st->st_mode) || (st->st_mode & 022) == 0));
 }
 
-static int check_trust(const struct stat *st, const char *path, struct conf_errors *errors)
+/* all: with the root, for commands to be copied; a name that a shell would read otherwise
+ * is left out of them. */
+static int check_trust(const struct stat *st, const char *path, const char *all, struct conf_errors *errors)
 {
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._@+-";
+	const char *copy = strspn(all, plain) == strlen(all) && strlen(all) < CONF_WHY_MAX / 2 ? all : "";
+	const char *space = *copy ? " " : "";
+
 	if (trusted(st))
 		return 0;
-	if (S_ISLNK(st->st_mode)) {
-		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
-				"refused: the link belongs to user %u; make it root's: chown -h root:root", (unsigned)st->st_uid);
-		return -EINVAL;
-	}
-	if (st->st_uid != 0) {
-		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
-				"refused: it belongs to user %u; make it root's: chown root:root", (unsigned)st->st_uid);
-		return -EINVAL;
-	}
-	conf_errors_add(errors, path, 0, 0, NULL, NULL, 0,
-			"refused: others than root may write it (mode %04o); chmod go-w", (unsigned)(st->st_mode & 07777));
+	if (S_ISLNK(st->st_mode))
+		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0, "refused: the link belongs to user %u; make it root's: chown -h root:root%s%s",
+				(unsigned)st->st_uid, space, copy);
+	else if (st->st_uid != 0)
+		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0, "refused: it belongs to user %u; make it root's: chown root:root%s%s",
+				(unsigned)st->st_uid, space, copy);
+	else
+		conf_errors_add(errors, path, 0, 0, NULL, NULL, 0, "refused: others than root may write it (mode %04o); chmod go-w%s%s",
+				(unsigned)(st->st_mode & 07777), space, copy);
 	return -EINVAL;
 }
 
@@ -104,9 +107,36 @@ static bool known(const struct conf_files *list, unsigned first, const char *nam
 	return false;
 }
 
+static int compare_error(const void *a, const void *b)
+{
+	return strcmp(((const struct conf_error *)a)->file, ((const struct conf_error *)b)->file);
+}
+
 static int compare(const void *a, const void *b)
 {
 	return strcmp(((const struct conf_file *)a)->name, ((const struct conf_file *)b)->name);
+}
+
+/* A file that is passed over because of its name was meant to do something, unless it is what
+ * editors and packages leave. */
+static void ignore(struct conf_files *list, const char *path, const char *all, const char *name, const char *suffix)
+{
+	static const char *const left[] = { ".dpkg-", ".rpm", ".ucf-" };
+	char file[CONF_PATH_MAX], full[PATH_ALL_MAX], dot_d[CONF_NAME_MAX];
+	struct stat st;
+	size_t i;
+
+	if (list->ignored == NULL || name[0] == '.' || str_ends(name, "~") || str_starts(name, "README"))
+		return;
+	for (i = 0; i < ELEMENTSOF(left); i++)
+		if (strstr(name, left[i]) != NULL)
+			return;
+	(void)str_format(file, sizeof(file), "%s/%s", path, name);
+	(void)str_format(dot_d, sizeof(dot_d), "%s.d", suffix);
+	if (!str_format(full, sizeof(full), "%s/%s", all, name) || stat(full, &st) < 0 || !S_ISDIR(st.st_mode))
+		conf_errors_add(list->ignored, file, 0, 0, NULL, NULL, 0, "ignored: name it *%s", suffix);
+	else if (!str_ends(name, dot_d))
+		conf_errors_add(list->ignored, file, 0, 0, NULL, NULL, 0, "ignored: a directory of drop-ins is named *%s", dot_d);
 }
 
 /* The entries of root/dir/sub that end in suffix, and are not in list from `first` on. */
@@ -114,29 +144,31 @@ static int scan_dir(struct conf_files *list, unsigned first, const char *root, c
 		    const char *suffix, bool dropin, bool trust, struct conf_errors *errors)
 {
 	_cleanup_(cleanup_closedir) DIR *d = NULL;
-	char path[CONF_PATH_MAX], all[PATH_ALL_MAX];
+	char path[CONF_PATH_MAX], all[PATH_ALL_MAX], at[PATH_ALL_MAX];
 	unsigned entries = 0;
 	struct dirent *entry;
 	struct stat st;
 	int r = 0;
 
 	if (!str_format(path, sizeof(path), "%s%s%s", dir, sub[0] ? "/" : "", sub) ||
-	    !str_format(all, sizeof(all), "%s%s", root, path))
+	    !str_format(at, sizeof(at), "%s%s", root, path))
 		return problem(errors, dir, "the path is too long");
-	d = opendir(all);
+	d = opendir(at);
 	if (d == NULL)
 		return errno == ENOENT ? 0 : problem_errno(errors, path, "cannot read the directory", errno);
 	if (fstat(dirfd(d), &st) < 0)
 		return problem_errno(errors, path, "cannot look at the directory", errno);
-	if (trust && check_trust(&st, path, errors) < 0)
+	if (trust && check_trust(&st, path, at, errors) < 0)
 		return -EINVAL;
 	while ((entry = readdir(d)) != NULL) {
 		struct conf_file *f;
 
 		if (++entries > ENTRIES_MAX)
 			return problem(errors, path, "the directory has more than 4096 entries; is it the right one?");
-		if (entry->d_name[0] == '.' || !str_ends(entry->d_name, suffix) || str_equal(entry->d_name, suffix))
+		if (entry->d_name[0] == '.' || !str_ends(entry->d_name, suffix)) {
+			ignore(list, path, at, entry->d_name, suffix);
 			continue;
+		}
 		if (known(list, first, entry->d_name))
 			continue;
 		if (list->n >= CONF_FILES_MAX)
@@ -195,6 +227,7 @@ int conf_files_find(struct conf_files *list, const char *root, const char *const
 
 	if (mains == NULL || orphans == NULL)
 		return problem_errno(errors, dirs[0], "cannot list it", ENOMEM);
+	mains->ignored = list->ignored;
 	r = scan_dirs(mains, root, dirs, "", suffix, false, trust, errors);
 	for (i = 0; i < mains->n; i++) {
 		if (mains->f[i].masked)
@@ -205,6 +238,9 @@ int conf_files_find(struct conf_files *list, const char *root, const char *const
 		if (add_dropins(list, root, dirs, mains->f[i].name, trust, errors) < 0)
 			r = -EINVAL;
 	}
+
+	if (list->ignored != NULL)
+		qsort(list->ignored->e, list->ignored->n, sizeof(list->ignored->e[0]), compare_error);
 
 	/* A drop-in for a file that is nowhere is most likely a typing error. */
 	(void)str_format(dot_d, sizeof(dot_d), "%s.d", suffix);
@@ -231,7 +267,7 @@ int conf_files_trust(const char *root, const char *const *dirs, struct conf_erro
 	int r = 0;
 
 	for (; *dirs != NULL; dirs++)
-		if (str_format(all, sizeof(all), "%s%s", root, *dirs) && stat(all, &st) == 0 && check_trust(&st, *dirs, errors) < 0)
+		if (str_format(all, sizeof(all), "%s%s", root, *dirs) && stat(all, &st) == 0 && check_trust(&st, *dirs, all, errors) < 0)
 			r = -EINVAL;
 	return r;
 }
@@ -277,7 +313,7 @@ int conf_files_read(const char *root, const char *path, bool trust, char *buf, s
 
 	if (!str_format(all, sizeof(all), "%s%s", root, path))
 		return problem(errors, path, "the path is too long");
-	if (trust && lstat(all, &st) == 0 && S_ISLNK(st.st_mode) && check_trust(&st, path, errors) < 0)
+	if (trust && lstat(all, &st) == 0 && S_ISLNK(st.st_mode) && check_trust(&st, path, all, errors) < 0)
 		return -EINVAL;
 	if (stat(all, &st) < 0)
 		return problem_errno(errors, path, "cannot read it", errno);
@@ -290,7 +326,7 @@ int conf_files_read(const char *root, const char *path, bool trust, char *buf, s
 		return problem(errors, path, "it is no regular file");
 	if (fstatfs(fd, &fs) < 0 || of_the_kernel(&fs))
 		return problem(errors, path, "refused: it is a file of the kernel's, in /proc or /sys; to mask a file, link it to /dev/null");
-	if (trust && check_trust(&st, path, errors) < 0)
+	if (trust && check_trust(&st, path, all, errors) < 0)
 		return -EINVAL;
 	for (;;) {
 		ssize_t got = read(fd, buf + n, CONF_FILE_MAX + 1 - n);

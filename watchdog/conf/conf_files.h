@@ -26,6 +26,7 @@ struct conf_file {
 };
 
 struct conf_files {
+	struct conf_errors *ignored;    /* files found that count for nothing because of their names; NULL: not told */
 	unsigned n;
 	struct conf_file f[CONF_FILES_MAX];
 };

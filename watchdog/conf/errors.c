@@ -5,6 +5,8 @@
  * It has the form of a compiler's messages, so that editors jump to the place. The
  * quoted line comes from a file that may be hostile: it is escaped, and the caret
  * is put by the width of the escaped text, not by bytes.
+ *
+ * A load looks at a directory more than once; what is wrong with a file as a whole is told once.
  */
 
 #include <stdarg.h>
@@ -19,6 +21,17 @@ void conf_errors_clear(struct conf_errors *errors)
 	errors->n = errors->more = 0;
 }
 
+static bool is_told(const struct conf_errors *errors, const struct conf_error *e)
+{
+	unsigned i;
+
+	for (i = 0; i < errors->n && e->line == 0; i++)
+		if (errors->e[i].line == 0 && str_equal(errors->e[i].file, e->file) && str_equal(errors->e[i].key, e->key) &&
+		    str_equal(errors->e[i].why, e->why))
+			return true;
+	return false;
+}
+
 void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line, unsigned col, const char *key,
 		     const char *line_text, size_t n, const char *format, ...)
 {
@@ -31,7 +44,7 @@ void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line
 		errors->more++;
 		return;
 	}
-	e = &errors->e[errors->n++];
+	e = &errors->e[errors->n];
 	*e = (struct conf_error){ .line = line, .col = col };
 	(void)str_copy(e->file, sizeof(e->file), file);
 	(void)str_escape(e->key, sizeof(e->key), key ? key : "");
@@ -39,6 +52,9 @@ void conf_errors_add(struct conf_errors *errors, const char *file, unsigned line
 	(void)vsnprintf(why, sizeof(why), format, ap);
 	va_end(ap);
 	(void)str_escape(e->why, sizeof(e->why), why);
+	if (is_told(errors, e))
+		return;
+	errors->n++;
 	if (line_text == NULL)
 		return;
 	n = MIN(n, sizeof(plain) - 1);

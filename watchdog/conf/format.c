@@ -143,13 +143,20 @@ int conf_format(const struct policy_set *set, const struct guard_settings *guard
 	return o.overflow ? -ENOBUFS : 0;
 }
 
+static bool is_file(const char *file, const char *name)
+{
+	size_t n = strlen(name);
+
+	return str_starts(file, name) && (file[n] == 0 || str_equal(file + n, ".policy"));
+}
+
 static bool wanted(const struct conf *c, int policy, const char *name)
 {
 	if (name == NULL)
 		return true;
 	if (policy < 0)
 		return str_equal(name, "Relief") || str_equal(name, "reprieve.conf");
-	return str_equal(name, c->set.policies[policy].name) || str_equal(name, c->files.f[c->main_file[policy]].name);
+	return str_equal(name, c->set.policies[policy].name) || is_file(c->files.f[c->main_file[policy]].name, name);
 }
 
 int conf_cat(const struct conf *c, const char *name, char *buf, size_t size)

@@ -13,6 +13,6 @@ int conf_format(const struct policy_set *set, const struct guard_settings *guard
 
 /* What the latest good load of `c` merged, each value with a comment that says from which
  * file and line it came, or "default". `name`: one section ("batch") or one file
- * ("50-shop.policy", "reprieve.conf"); NULL = all. It can be read again as a policy.
+ * ("50-shop.policy" or "50-shop", "reprieve.conf"); NULL = all. It can be read again as a policy.
  * 0; -ENOENT: no such name; -ENOBUFS. */
 int conf_cat(const struct conf *c, const char *name, char *buf, size_t size);

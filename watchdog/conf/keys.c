@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/str.h"
 #include "base/suggest.h"
 #include "conf/keys.h"
@@ -38,8 +37,7 @@ const char *probe_mode_to_string(enum probe_mode mode)
 	return (unsigned)mode < _PROBE_MAX ? names[mode] : "?";
 }
 
-static int wrong(struct key_error *e, size_t at, const char *value, const char *format, ...) _printf_(4, 5);
-static int wrong(struct key_error *e, size_t at, const char *value, const char *format, ...)
+int key_wrong(struct key_error *e, size_t at, const char *value, const char *format, ...)
 {
 	char quoted[QUOTE_MAX];
 	va_list ap;
@@ -61,18 +59,39 @@ static bool is_bare_number(const char *value)
 
 /* ---- shares and times ---- */
 
+/* Would it be taken with that behind it? What is advised must be. */
+static bool share_fits(const char *value, const char *unit, uint64_t min, uint64_t max)
+{
+	char text[QUOTE_MAX];
+	permyriad_t v;
+
+	return str_format(text, sizeof(text), "%s%s", value, unit) && units_parse_permyriad(text, &v) == 0 &&
+	       (uint64_t)v >= min && (uint64_t)v <= max;
+}
+
+static bool time_fits(const char *value, const char *unit, uint64_t min, uint64_t max)
+{
+	char text[QUOTE_MAX];
+	usec_t v;
+
+	return str_format(text, sizeof(text), "%s%s", value, unit) && units_parse_usec(text, &v) == 0 && v >= min && v <= max;
+}
+
 static int share_at(const char *value, size_t at, uint64_t min, uint64_t max, permyriad_t *field, struct key_error *e)
 {
 	char lo[UNITS_TEXT_MAX], hi[UNITS_TEXT_MAX];
 	permyriad_t v = 0;
 	int r = units_parse_permyriad(value, &v);
 
+	if (r == -EINVAL && is_bare_number(value) && share_fits(value, "%", min, max))
+		return key_wrong(e, at, value, "has no unit; write \"%s%%\"", value);
 	if (r == -EINVAL && is_bare_number(value))
-		return wrong(e, at, value, "has no unit; write \"%s%%\"", value);
+		return key_wrong(e, at, value, "has no unit; write a share from %s to %s",
+			     units_format_permyriad((permyriad_t)min, lo), units_format_permyriad((permyriad_t)max, hi));
 	if (r == -EINVAL)
-		return wrong(e, at, value, "is no share; write one such as 25%% or 2.5%%");
+		return key_wrong(e, at, value, "is no share; write one such as 25%% or 2.5%%");
 	if (r < 0 || (uint64_t)v < min || (uint64_t)v > max)
-		return wrong(e, at, value, "is out of range; %s to %s are right",
+		return key_wrong(e, at, value, "is out of range; %s to %s are right",
 			     units_format_permyriad((permyriad_t)min, lo), units_format_permyriad((permyriad_t)max, hi));
 	*field = v;
 	return 0;
@@ -85,14 +104,24 @@ static int time_at(const char *value, size_t at, uint64_t min, uint64_t max, use
 	usec_t v = 0;
 	int r = units_parse_usec(value, &v);
 
+	if (r == -EINVAL && is_bare_number(value) && time_fits(value, "s", min, max))
+		return key_wrong(e, at, value, "has no unit; write \"%ss\" for seconds", value);
 	if (r == -EINVAL && is_bare_number(value))
-		return wrong(e, at, value, "has no unit; write \"%ss\" for seconds", value);
-	if (r == -EINVAL && n > 1 && n < QUOTE_MAX && value[n - 1] == 'm' && value[n - 2] >= '0' && value[n - 2] <= '9')
-		return wrong(e, at, value, "could be minutes or milliseconds; write \"%sin\" or \"%ss\"", value, value);
+		return key_wrong(e, at, value, "has no unit; write a time from %s to %s", units_format_usec(min, lo), units_format_usec(max, hi));
+	if (r == -EINVAL && n > 1 && n < QUOTE_MAX && value[n - 1] == 'm' && value[n - 2] >= '0' && value[n - 2] <= '9') {
+		bool minutes = time_fits(value, "in", min, max), millis = time_fits(value, "s", min, max);
+
+		if (minutes && millis)
+			return key_wrong(e, at, value, "could be minutes or milliseconds; write \"%sin\" or \"%ss\"", value, value);
+		if (minutes || millis)
+			return key_wrong(e, at, value, "could be minutes or milliseconds; write \"%s%s\"", value, minutes ? "in" : "s");
+		return key_wrong(e, at, value, "could be minutes or milliseconds; write a time from %s to %s",
+			     units_format_usec(min, lo), units_format_usec(max, hi));
+	}
 	if (r == -EINVAL)
-		return wrong(e, at, value, "is no time; write one such as 300ms, 5s, 15min or 1h 30min");
+		return key_wrong(e, at, value, "is no time; write one such as 300ms, 5s, 15min or 1h 30min");
 	if (r < 0 || v < min || v > max)
-		return wrong(e, at, value, "is out of range; %s to %s are right",
+		return key_wrong(e, at, value, "is out of range; %s to %s are right",
 			     units_format_usec(min, lo), units_format_usec(max, hi));
 	*field = v;
 	return 0;
@@ -140,16 +169,20 @@ static int when_parse(const struct key *key, const char *value, void *field, str
 
 	n = strcspn(s, " \t>");
 	if (n != 4 || memcmp(s, "wait", 4) != 0)
-		return wrong(e, 0, value, "does not begin with wait, the one thing that is measured; %s", form);
+		return key_wrong(e, 0, value, "does not begin with wait, the one thing that is measured; %s", form);
 	s += n;
 	s += strspn(s, " \t");
 	if (*s != '>' || s[1] == '=')
-		return wrong(e, (size_t)(s - value), value, "has no > behind wait; %s", form);
+		return key_wrong(e, (size_t)(s - value), value, "has no > behind wait; %s", form);
 	s++;
 	s += strspn(s, " \t");
 	n = strcspn(s, " \t");
 	if (n == 0)
-		return wrong(e, (size_t)(s - value), value, "has no share behind the >; %s", form);
+		return key_wrong(e, (size_t)(s - value), value, "has no share behind the >; %s", form);
+	if (s[n + strspn(s + n, " \t")] == '%') {      /* 60 %, as 30 min is a time */
+		n += strspn(s + n, " \t");
+		n += strcspn(s + n, " \t");
+	}
 	(void)str_copy(word, MIN(n + 1, sizeof(word)), s);
 	if (share_at(word, (size_t)(s - value), key->min, key->max, &wait, e) < 0)
 		return -EINVAL;
@@ -157,7 +190,7 @@ static int when_parse(const struct key *key, const char *value, void *field, str
 	s += strspn(s, " \t");
 	if (*s != 0) {
 		if (!str_starts(s, "for") || !str_is_space(s[3]))
-			return wrong(e, (size_t)(s - value), s, "is not understood; %s", form);
+			return key_wrong(e, (size_t)(s - value), s, "is not understood; %s", form);
 		s += 3;
 		s += strspn(s, " \t");
 		if (time_at(s, (size_t)(s - value), 0, USEC_PER_HOUR, &wait_for, e) < 0)
@@ -189,9 +222,9 @@ static int number_parse(const struct key *key, const char *value, void *field, s
 	uint64_t v = 0;
 
 	if (*value == 0 || strspn(value, "0123456789") != strlen(value))
-		return wrong(e, 0, value, "is no number; write one from %" PRIu64 " to %" PRIu64, key->min, key->max);
+		return key_wrong(e, 0, value, "is no number; write one from %" PRIu64 " to %" PRIu64, key->min, key->max);
 	if (strlen(value) > 9 || (v = strtoull(value, NULL, 10)) < key->min || v > key->max)
-		return wrong(e, 0, value, "is out of range; %" PRIu64 " to %" PRIu64 " are right", key->min, key->max);
+		return key_wrong(e, 0, value, "is out of range; %" PRIu64 " to %" PRIu64 " are right", key->min, key->max);
 	*(int32_t *)field = (int32_t)v;
 	return 0;
 }
@@ -209,9 +242,9 @@ static int bytes_parse(const struct key *key, const char *value, void *field, st
 	int r = units_parse_bytes(value, &v);
 
 	if (r == -EINVAL)
-		return wrong(e, 0, value, "is no size; write one such as 64K, 16M or 1.5G");
+		return key_wrong(e, 0, value, "is no size; write one such as 64K, 16M or 1.5G");
 	if (r < 0 || (v != 0 && v < key->min) || v > key->max)
-		return wrong(e, 0, value, "is out of range; 0 (none) or %s to %s are right",
+		return key_wrong(e, 0, value, "is out of range; 0 (none) or %s to %s are right",
 			     units_format_bytes(key->min, lo), units_format_bytes(key->max, hi));
 	*(uint64_t *)field = v;
 	return 0;
@@ -236,7 +269,7 @@ static int yesno_parse(const struct key *key, const char *value, void *field, st
 			*(bool *)field = str_equal(value, yes[i]);
 			return 0;
 		}
-	return wrong(e, 0, value, "is neither yes nor no");
+	return key_wrong(e, 0, value, "is neither yes nor no");
 }
 
 static bool yesno_print(const struct key *key, const void *field, char *buf, size_t size)
@@ -249,11 +282,11 @@ static bool yesno_print(const struct key *key, const void *field, char *buf, siz
 static int url_parse(const struct key *key, const char *value, void *field, struct key_error *e)
 {
 	if (strcspn(value, " \t") != strlen(value))
-		return wrong(e, strcspn(value, " \t"), value, "has a space in it; a URL has none");
+		return key_wrong(e, strcspn(value, " \t"), value, "has a space in it; a URL has none");
 	if (strlen(value) >= key->max)
-		return wrong(e, 0, value, "is too long; at most %" PRIu64 " bytes are taken", key->max - 1);
+		return key_wrong(e, 0, value, "is too long; at most %" PRIu64 " bytes are taken", key->max - 1);
 	if (!str_starts(value, "http://"))
-		return wrong(e, 0, value, "is not asked for; write http:// and an address of this machine itself, "
+		return key_wrong(e, 0, value, "is not asked for; write http:// and an address of this machine itself, "
 			     "such as http://127.0.0.1:8080/health");
 	memset(field, 0, key->max);
 	(void)str_copy(field, key->max, value);
@@ -284,8 +317,8 @@ static int choose(const char *const *names, unsigned first, unsigned n, const ch
 		(void)str_appendf(list, sizeof(list), "%s%s", i == first ? "" : i + 1 == n ? " and " : ", ", names[i]);
 	}
 	if (suggest_best(&near) != NULL)
-		return wrong(e, 0, value, "is not one of %s; did you mean %s?", list, suggest_best(&near));
-	return wrong(e, 0, value, "is not one of %s", list);
+		return key_wrong(e, 0, value, "is not one of %s; did you mean %s?", list, suggest_best(&near));
+	return key_wrong(e, 0, value, "is not one of %s", list);
 }
 
 #define DEFINE_CHOICE(x, type, to_string, first, last, unset)                                           \
@@ -457,60 +490,6 @@ const struct key *key_find(enum section section, const char *name)
 		if (KEYS[i].section == section && str_equal(KEYS[i].name, name))
 			return &KEYS[i];
 	return NULL;
-}
-
-int key_user(const char *root, const char *name, char *ret_uid, size_t size)
-{
-	_cleanup_(cleanup_fclose) FILE *f = NULL;
-	char path[512], line[1024];
-	size_t n = strlen(name);
-
-	if (strchr(name, ':') != NULL || !str_format(path, sizeof(path), "%s/etc/passwd", root))
-		return -ENOENT;
-	f = fopen(path, "re");
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-		char *uid;
-
-		if (strncmp(line, name, n) != 0 || line[n] != ':' || (uid = strchr(line + n + 1, ':')) == NULL)
-			continue;
-		uid++;
-		uid[strspn(uid, "0123456789")] = 0;
-		return *uid && str_copy(ret_uid, size, uid) ? 0 : -ENOENT;
-	}
-	return -ENOENT;
-}
-
-int key_word(const struct key *key, const char *root, const char *word, struct glob *ret, struct key_error *e)
-{
-	struct glob glob = { .kind = (uint8_t)key->match };
-
-	if (!str_copy(glob.text, sizeof(glob.text), word))
-		return wrong(e, 0, word, "is too long; a pattern has at most %d bytes", GLOB_TEXT_MAX - 1);
-	switch (key->match) {
-	case MATCH_CGROUPS:
-		if (*word != '/' && *word != '*')
-			return wrong(e, 0, word, "is no path from the root; write /%s, or */ and a part of one", word);
-		break;
-	case MATCH_PROCESSES:
-		if (strchr(word, '/') != NULL)
-			return wrong(e, 0, word, "has a / in it; write the name alone, as ps -o comm shows it");
-		break;
-	case MATCH_UNITS:
-		if (strchr(word, '/') != NULL)
-			return wrong(e, 0, word, "has a / in it; write a unit's name, or Cgroups= for a path");
-		break;
-	case MATCH_USERS:
-		if (strspn(word, "0123456789*?[]-") == strlen(word) || str_equal(word, "root"))
-			break;
-		memset(glob.text, 0, sizeof(glob.text));
-		if (key_user(root, word, glob.text, sizeof(glob.text)) < 0)
-			return wrong(e, 0, word, "is no user of /etc/passwd; write the number that id -u prints");
-		break;
-	default:
-		break;
-	}
-	*ret = glob;
-	return 0;
 }
 
 const char *keys_document(enum section section, char *buf, size_t size)

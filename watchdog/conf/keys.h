@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/macro.h"
 #include "conf/settings.h"
 #include "core/policy.h"
 
@@ -51,6 +52,9 @@ extern const size_t KEYS_N;
 const char *section_to_string(enum section section);
 int section_from_string(const char *name);              /* -1: none */
 const struct key *key_find(enum section section, const char *name);    /* NULL: none */
+
+/* "value" and the formatted rest into *e; -EINVAL. */
+int key_wrong(struct key_error *e, size_t at, const char *value, const char *format, ...) _printf_(4, 5);
 
 /* Checks one word of a list key and puts it into *ret (kind and text). Users= names are
  * looked up in ROOT/etc/passwd. 0, or -EINVAL with *e. */

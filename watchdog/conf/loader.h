@@ -10,10 +10,10 @@
 
 #define ORIGIN_NONE UINT16_MAX
 
-/* Where a value came from: a file of the list and a line. */
+/* Where a value came from: a file of the list, a line and the value's column. */
 struct origin {
 	uint16_t file;                  /* ORIGIN_NONE: a default */
-	uint16_t line;
+	uint16_t line, col;
 };
 
 /* While files are read, patterns of several policies come mixed (a drop-in adds to one
@@ -25,11 +25,14 @@ struct loaded_glob {
 };
 
 struct conf {
-	struct conf_errors errors;
+	struct conf_errors errors, ignored;
 	struct conf_files files;
 	char text[CONF_FILE_MAX + 1];
 	struct ini_reader ini;
 	const char *root;
+	bool trust;                     /* files have to be root's */
+	const char *given;              /* the text that stands for the files, or NULL */
+	size_t given_size;
 
 	/* the set being built; after a load that went well, what was handed over */
 	struct policy_set set;

@@ -49,6 +49,11 @@ const struct conf_errors *conf_errors(const struct conf *c)
 	return &c->errors;
 }
 
+const struct conf_errors *conf_ignored(const struct conf *c)
+{
+	return &c->ignored;
+}
+
 unsigned conf_n_files(const struct conf *c)
 {
 	return c->files.n;
@@ -202,7 +207,7 @@ static bool take_head(struct conf *c, const struct place *at, const char *head, 
 		(void)str_copy(p->name, sizeof(p->name), name);
 		(void)str_format(p->source, sizeof(p->source), "%.80s:%u", c->files.f[at->file].name, at->line);
 		c->main_file[i] = main_file;
-		c->head[i] = (struct origin){ at->file, (uint16_t)MIN(at->line, 65535u) };
+		c->head[i] = (struct origin){ at->file, (uint16_t)MIN(at->line, 65535u), 1 };
 		memset(c->origins[i], 0xff, sizeof(c->origins[i]));
 	}
 	*ret_section = (enum section)section;
@@ -272,7 +277,7 @@ static bool take_list(struct conf *c, const struct place *at, int policy, const 
 		s += n;
 		s += strspn(s, " \t");
 		if (key_word(key, c->root, word, &glob, &e) < 0) {
-			complain(c, at, col, key->name, e.why);
+			complain(c, at, col + (unsigned)e.at, key->name, e.why);
 			good = false;
 			continue;
 		}
@@ -287,7 +292,7 @@ static bool take_list(struct conf *c, const struct place *at, int policy, const 
 		}
 		c->globs[c->n_globs++] = (struct loaded_glob){
 			.policy = (uint16_t)policy,
-			.origin = { at->file, (uint16_t)MIN(at->line, 65535u) },
+			.origin = { at->file, (uint16_t)MIN(at->line, 65535u), (uint16_t)MIN(col, 65535u) },
 			.glob = glob,
 		};
 	}
@@ -317,14 +322,14 @@ static void take_value(struct conf *c, const struct place *at, enum section sect
 				       key->guard ? (const char *)&GUARD_SETTINGS_DEFAULT : (const char *)&SETTINGS_DEFAULT;
 
 		memcpy(field, defaults + key->offset, key->size);
-		*origin = (struct origin){ ORIGIN_NONE, 0 };
+		*origin = (struct origin){ .file = ORIGIN_NONE };
 		return;
 	}
 	if (key->type->parse(key, value, field, &e) < 0) {
 		complain(c, at, at->col + (unsigned)e.at, name, e.why);
 		return;
 	}
-	*origin = (struct origin){ at->file, (uint16_t)MIN(at->line, 65535u) };
+	*origin = (struct origin){ at->file, (uint16_t)MIN(at->line, 65535u), (uint16_t)at->col };
 }
 
 /* ---- files ---- */
@@ -364,10 +369,14 @@ static void take_text(struct conf *c, uint16_t file, uint16_t main_file, const c
 	}
 }
 
-static void begin(struct conf *c, const char *root)
+static void begin(struct conf *c, const char *root, bool trust)
 {
 	conf_errors_clear(&c->errors);
+	conf_errors_clear(&c->ignored);
 	c->root = root;
+	c->trust = trust;
+	c->given = NULL;
+	c->files.ignored = &c->ignored;
 	c->files.n = 0;
 	c->n_globs = 0;
 	memset(&c->set, 0, sizeof(c->set));
@@ -376,7 +385,7 @@ static void begin(struct conf *c, const char *root)
 	memset(c->relief, 0xff, sizeof(c->relief));
 }
 
-static void take_files(struct conf *c, uint16_t first, bool trust, struct scope scope)
+static void take_files(struct conf *c, uint16_t first, struct scope scope)
 {
 	uint16_t main_file = first;
 	unsigned i;
@@ -386,7 +395,7 @@ static void take_files(struct conf *c, uint16_t first, bool trust, struct scope 
 
 		if (!c->files.f[i].dropin)
 			main_file = (uint16_t)i;
-		if (conf_files_read(c->root, c->files.f[i].path, trust, c->text, &size, &c->errors) == 0)
+		if (conf_files_read(c->root, c->files.f[i].path, c->trust, c->text, &size, &c->errors) == 0)
 			take_text(c, (uint16_t)i, main_file, c->text, size, scope);
 	}
 }
@@ -410,6 +419,73 @@ static void sort_globs(struct conf *c)
 	}
 }
 
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static const char *find_word(const char *text, const char *word)
+{
+	const char *s = text;
+	size_t n = strlen(word);
+
+	for (; (s = strstr(s, word)) != NULL; s++)
+		if ((s == text || !is_letter(s[-1])) && !is_letter(s[n]))
+			return s;
+	return NULL;
+}
+
+/* Of the keys that the sentence names, the first that a file sets; else the first; else NULL. */
+static const struct key *key_to_blame(enum section section, const struct origin *origins, const char *why)
+{
+	const struct key *best = NULL;
+	const char *best_at = NULL;
+	bool best_set = false;
+	size_t i;
+
+	for (i = 0; i < KEYS_N; i++) {
+		const char *at = KEYS[i].section != section || KEYS[i].type->is_list ? NULL : find_word(why, KEYS[i].name);
+		bool set = origins[i].file != ORIGIN_NONE;
+
+		if (at == NULL || (best != NULL && (set < best_set || (set == best_set && at > best_at))))
+			continue;
+		best = &KEYS[i];
+		best_at = at;
+		best_set = set;
+	}
+	return best;
+}
+
+/* What is wrong with values beside each other was found after all files were read: its line is looked up again. */
+static void blame(struct conf *c, int policy, const char *why)
+{
+	const struct policy *p = policy >= 0 ? &c->set.policies[policy] : NULL;
+	enum section section = p != NULL ? loader_section(p->kind) : SECTION_RELIEF;
+	const struct origin *origins = p != NULL ? c->origins[policy] : c->relief;
+	const struct key *key = key_to_blame(section, origins, why);
+	const struct origin *o = key != NULL ? &origins[key - KEYS] : NULL;
+	size_t n = key != NULL ? strlen(key->name) : 0;
+	char head[128];
+
+	if (key != NULL && str_starts(why, key->name) && why[n] == ' ')
+		why += n + 1;
+	if (o != NULL && o->file != ORIGIN_NONE) {
+		struct place at = { .file = o->file, .path = c->files.f[o->file].path, .line = o->line, .text = c->given, .size = c->given_size };
+
+		if (c->given == NULL) {
+			at.text = c->text;
+			if (conf_files_read(c->root, at.path, c->trust, c->text, &at.size, &c->errors) < 0)
+				at.size = 0;
+		}
+		complain(c, &at, o->col, key->name, why);
+		return;
+	}
+	if (p != NULL)
+		(void)str_format(head, sizeof(head), "[%s %s]", section_to_string(section), p->name);
+	conf_errors_add(&c->errors, p != NULL ? c->files.f[c->head[policy].file].path : "[Relief]", p != NULL ? c->head[policy].line : 0,
+			p != NULL, key != NULL ? key->name : NULL, p != NULL ? head : NULL, p != NULL ? strlen(head) : 0, "%s", why);
+}
+
 /* Patterns to their policies, defaults, and the last question. */
 static int finish(struct conf *c, struct policy_set *ret_set, struct guard_settings *ret_guard)
 {
@@ -431,16 +507,7 @@ static int finish(struct conf *c, struct policy_set *ret_set, struct guard_setti
 		p->glob_n = (uint16_t)(c->set.n_globs - p->glob_first);
 	}
 	if (policy_validate(&c->set, &index, why, sizeof(why)) < 0) {
-		if (index < 0)
-			conf_errors_add(&c->errors, "[Relief]", 0, 0, NULL, NULL, 0, "%s", why);
-		else {
-			const struct policy *p = &c->set.policies[index];
-			char head[128];
-
-			(void)str_format(head, sizeof(head), "[%s %s]", section_to_string(loader_section(p->kind)), p->name);
-			conf_errors_add(&c->errors, c->files.f[c->head[index].file].path, c->head[index].line, 1, NULL,
-					head, strlen(head), "%s", why);
-		}
+		blame(c, index, why);
 		return -EINVAL;
 	}
 	*ret_set = c->set;
@@ -456,14 +523,14 @@ int conf_load(struct conf *c, const char *root, struct policy_set *ret_set, stru
 						"/usr/lib/reprieve/policies", NULL };
 	uint16_t first;
 
-	begin(c, root);
+	begin(c, root, true);
 	/* Whoever may write these may put other policies in place of ours. */
 	(void)conf_files_trust(root, settings, &c->errors);
 	(void)conf_files_find_one(&c->files, root, settings, "reprieve.conf", true, &c->errors);
-	take_files(c, 0, true, (struct scope){ .relief = true });
+	take_files(c, 0, (struct scope){ .relief = true });
 	first = (uint16_t)c->files.n;
 	(void)conf_files_find(&c->files, root, policies, ".policy", true, &c->errors);
-	take_files(c, first, true, (struct scope){ .others = true });
+	take_files(c, first, (struct scope){ .others = true });
 	return finish(c, ret_set, ret_guard);
 }
 
@@ -472,7 +539,7 @@ int conf_load_path(struct conf *c, const char *path, const struct settings *sett
 	const char *dirs[] = { path, NULL };
 	struct stat st;
 
-	begin(c, "");
+	begin(c, "", false);
 	if (settings != NULL)
 		c->set.settings = *settings;
 	if (stat(path, &st) < 0)
@@ -489,14 +556,16 @@ int conf_load_path(struct conf *c, const char *path, const struct settings *sett
 			conf_errors_add(&c->errors, path, 0, 0, NULL, NULL, 0, "the path is too long");
 		c->files.f[0].dropin = c->files.f[0].masked = false;
 	}
-	take_files(c, 0, false, (struct scope){ .others = true });
+	take_files(c, 0, (struct scope){ .others = true });
 	return finish(c, ret_set, NULL);
 }
 
 int conf_text_load(struct conf *c, const char *text, size_t size, const char *name,
 		   struct policy_set *ret_set, struct guard_settings *ret_guard)
 {
-	begin(c, "");
+	begin(c, "", false);
+	c->given = text;
+	c->given_size = size;
 	c->files.n = 1;
 	c->files.f[0] = (struct conf_file){ 0 };
 	(void)str_copy(c->files.f[0].path, CONF_PATH_MAX, name);

@@ -42,6 +42,7 @@ int conf_text_load(struct conf *c, const char *text, size_t size, const char *na
 
 /* Of the latest load. */
 const struct conf_errors *conf_errors(const struct conf *c);
+const struct conf_errors *conf_ignored(const struct conf *c);   /* files that count for nothing because of their names: no mistake */
 unsigned conf_n_files(const struct conf *c);            /* files read */
 
 /* Every error as conf_error_format() has it, one after the other, with a count of those

@@ -4,16 +4,18 @@
  * `check` answers three questions: is it accepted, what will it do, and to whom of
  * what is on this machine now. The last one is asked of the real cgroup tree, by the
  * same matcher that the guard uses; Processes= need the guard's steward and are said
- * as such. */
+ * as such. A root with a /proc of its own is asked for its own cgroups. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "base/suggest.h"
 #include "conf/format.h"
 #include "conf/keys.h"
 #include "conf/policies.h"
@@ -25,6 +27,9 @@
 #define NAMES_SHOWN 3
 #define NAMES_JSON  64
 #define OUTPUT_MAX  (256 * 1024)
+/* As the guard leaves them out. */
+#define OWN_CGROUPS "/reprieve-canary", "/reprieve-helpers", "/reprieve-arm", "/system.slice/reprieve-canary", "/system.slice/reprieve.service", \
+		    "/system.slice/reprieve-steward.service", "/system.slice/reprieve-courier.service"
 #define TOO_LONG    "the answer does not fit into 256 KiB"
 
 static void cleanup_conf(struct conf **c)
@@ -90,7 +95,7 @@ static unsigned match_now(struct cgroups *tree, const struct policy_set *set, co
 	for (unsigned i = 0; tree != NULL && i < CGROUPS_MAX; i++) {
 		const struct group_info *g = cgroups_at(tree, i);
 
-		if (g != NULL && !(g->flags & GROUP_IS_ROOT) && policy_matches(set, p, g, loop_clock())) {
+		if (g != NULL && !(g->flags & (GROUP_IS_ROOT | GROUP_IS_SELF)) && policy_matches(set, p, g, loop_clock())) {
 			if (n < most)
 				names[n] = g->name;
 			n++;
@@ -101,6 +106,9 @@ static unsigned match_now(struct cgroups *tree, const struct policy_set *set, co
 
 static void describe(const struct policy_set *set, const struct policy *p, struct cgroups *tree)
 {
+	static const char *const unasked[_MODE_MAX] = {
+		[MODE_OBSERVE] = " (only said, not done, in mode observe)", [MODE_RESCUE] = " (not asked in mode rescue)", [MODE_ENFORCE] = "",
+	};
 	const char *names[NAMES_SHOWN] = { 0 };
 	char a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX], c[UNITS_TEXT_MAX], d[UNITS_TEXT_MAX], name[NAME_TEXT_MAX * 4];
 	unsigned n = match_now(tree, set, p, names, NAMES_SHOWN);
@@ -120,13 +128,13 @@ static void describe(const struct policy_set *set, const struct policy *p, struc
 		printf("endpoint %s: good when it answers within %s", name, units_format_usec(p->good, a));
 		break;
 	}
-	printf("; %u cgroups match now", n);
+	printf("; %u cgroup%s now", n, n == 1 ? " matches" : "s match");
 	for (unsigned i = 0; i < n && i < NAMES_SHOWN; i++) {
 		char text[GROUP_NAME_MAX * 4];
 
 		printf("%s%s", i ? ", " : ": ", str_escape(text, sizeof(text), names[i]));
 	}
-	printf("%s\n", n > NAMES_SHOWN ? ", ..." : "");
+	printf("%s%s\n", n > NAMES_SHOWN ? ", ..." : "", p->kind == POLICY_THROTTLE ? unasked[set->settings.mode] : "");
 }
 
 static void describe_json(struct json *j, const struct policy_set *set, const struct policy *p, struct cgroups *tree)
@@ -151,6 +159,30 @@ static void describe_json(struct json *j, const struct policy_set *set, const st
 	json_end_object(j);
 }
 
+static void ignored_files(const struct conf_errors *ignored)
+{
+	char line[1024];
+
+	for (unsigned i = 0; i < ignored->n; i++)
+		printf("warning: %s\n", conf_error_format(&ignored->e[i], line, sizeof(line)));
+	if (ignored->more > 0)
+		printf("warning: and %u more files are ignored\n", ignored->more);
+}
+
+static void ignored_as_json(struct json *j, const struct conf_errors *ignored)
+{
+	json_key(j, "ignored");
+	json_begin_array(j);
+	for (unsigned i = 0; i < ignored->n; i++) {
+		json_begin_object(j);
+		json_kstring(j, "file", ignored->e[i].file);
+		json_kstring(j, "why", ignored->e[i].why);
+		json_end_object(j);
+	}
+	json_end_array(j);
+	json_kuint(j, "ignored_more", ignored->more);
+}
+
 static int check_as_json(const struct conf *conf, const struct policy_set *set, struct cgroups *tree, const char *why, const char *remedy)
 {
 	_cleanup_(cleanup_free) char *text = malloc(OUTPUT_MAX);
@@ -172,6 +204,7 @@ static int check_as_json(const struct conf *conf, const struct policy_set *set, 
 	for (unsigned i = 0; i < set->n_policies; i++)
 		describe_json(&j, set, &set->policies[i], tree);
 	json_end_array(&j);
+	ignored_as_json(&j, conf_ignored(conf));
 	json_end_object(&j);
 	if (json_finish(&j, &out) < 0)
 		return complain(true, EXIT_FAILURE, TOO_LONG, NULL);
@@ -179,14 +212,45 @@ static int check_as_json(const struct conf *conf, const struct policy_set *set, 
 	return why != NULL;
 }
 
+/* A [Protect] that leaves no cgroup to squeeze, or NULL. A top-level cgroup that is named
+ * shelters all below it. */
+static const struct policy *protects_all(const struct policy_set *set)
+{
+	for (unsigned i = 0; i < set->n_policies; i++) {
+		const struct policy *p = &set->policies[i];
+		bool all = false, except = false;
+
+		for (unsigned k = p->glob_first; k < (unsigned)p->glob_first + p->glob_n; k++) {
+			const struct glob *glob = &set->globs[k];
+			const char *stars = glob->text + (glob->kind == MATCH_CGROUPS && glob->text[0] == '/');
+
+			except = except || glob->kind == MATCH_EXCEPT;
+			all = all || ((glob->kind == MATCH_CGROUPS || glob->kind == MATCH_UNITS || glob->kind == MATCH_CONTAINERS) &&
+				      *stars != '\0' && strspn(stars, "*") == strlen(stars));
+		}
+		if (p->kind == POLICY_PROTECT && p->for_first == USEC_INFINITY && all && !except)
+			return p;
+	}
+	return NULL;
+}
+
+static const char *tree_root(const char *root)
+{
+	char path[512];
+
+	return str_format(path, sizeof(path), "%s/proc/self/mountinfo", root) && access(path, R_OK) == 0 ? root : "";
+}
+
 int policy_check(const char *root, bool json)
 {
 	static struct policy_set set;
 	_cleanup_(cleanup_conf) struct conf *conf = conf_new();
 	_cleanup_(cleanup_cgroups) struct cgroups *tree = NULL;
-	struct cgroups_config config = { .root = "" };
+	struct cgroups_config config = { .root = tree_root(root), .self = { OWN_CGROUPS } };
 	struct guard_settings guard;
+	const struct policy *all;
 	const char *why = NULL, *remedy = NULL;
+	char text[160];
 	unsigned throttles = 0;
 
 	if (conf == NULL)
@@ -201,17 +265,23 @@ int policy_check(const char *root, bool json)
 		why = "there is no section: nothing is protected or squeezed", remedy = "put *.policy files into /etc/reprieve/policies; the shipped ones are in /usr/lib/reprieve/policies";
 	else if (throttles == 0 && set.settings.mode == MODE_ENFORCE)
 		why = "no [Throttle] is left, so nothing would ever be squeezed", remedy = "add a [Throttle], or use Mode=rescue";
+	else if ((all = protects_all(&set)) != NULL && set.settings.mode != MODE_OBSERVE) {
+		str_format(text, sizeof(text), "[Protect %s] names every cgroup, so none would ever be squeezed", all->name);
+		why = text, remedy = "name fewer, or take some away with Except=";
+	}
 	if (json)
 		return check_as_json(conf, &set, tree, why, remedy);
-	printf("mode %s; %u files, %u sections\n", mode_to_string(set.settings.mode), conf_n_files(conf), set.n_policies);
+	printf("mode %s; %u file%s, %u section%s\n", mode_to_string(set.settings.mode), conf_n_files(conf), conf_n_files(conf) == 1 ? "" : "s",
+	       set.n_policies, set.n_policies == 1 ? "" : "s");
 	for (unsigned i = 0; i < set.n_policies; i++)
 		describe(&set, &set.policies[i], tree);
+	ignored_files(conf_ignored(conf));
 	if (set.n_policies == 0) {
 		printf("accepted, but there is no section in %s/{etc,run,usr/lib}/reprieve/policies/*.policy: nothing is protected or squeezed\n", root);
 		return EXIT_FAILURE;
 	}
 	puts("Processes= are found by the running guard and are not counted here.");
-	if (throttles == 0 && set.settings.mode == MODE_ENFORCE) {
+	if (why != NULL) {
 		printf("accepted, but %s; %s\n", why, remedy);
 		return EXIT_FAILURE;
 	}
@@ -290,4 +360,18 @@ int policy_keys(bool json)
 	for (int s = 0; s < _SECTION_MAX; s++)
 		printf("%s\n", keys_document((enum section)s, text, sizeof(text)));
 	return 0;
+}
+
+int policy_unknown(const char *word, bool json)
+{
+	static const char *const words[] = { "check", "cat", "keys" };
+	struct suggest near;
+	char text[256];
+
+	suggest_init(&near, word);
+	for (size_t i = 0; i < ELEMENTSOF(words); i++)
+		suggest_offer(&near, words[i]);
+	str_format(text, sizeof(text), suggest_best(&near) ? "there is no policy %.80s, did you mean \"%s\"?" : "there is no policy %.80s", word,
+		   suggest_best(&near));
+	return complain(json, EX_USAGE, text, "policy check, policy cat [NAME] or policy keys");
 }

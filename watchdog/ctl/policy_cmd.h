@@ -11,6 +11,7 @@
 int policy_check(const char *root, bool json);
 int policy_cat(const char *root, const char *name, bool json);
 int policy_keys(bool json);
+int policy_unknown(const char *word, bool json);        /* none of these: 64 */
 
 /* Prints what a load that failed found wrong, and what follows from that. 78. */
 int policy_refuse(struct conf *c, const char *consequence, bool json);
