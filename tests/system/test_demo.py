@@ -209,10 +209,15 @@ def test_readonly_cgroups():
         assert not squeezing["have"] and "read-only" in squeezing["why"].lower(), squeezing
 
 
-def measured(monkeypatch, seconds):
-    """A cell of logins that take so long, and what was asked for it."""
+@pytest.fixture(name="module")
+def _module(monkeypatch):
     monkeypatch.syspath_prepend(os.path.dirname(DEMO))
     import demo
+    return demo
+
+
+def measured(demo, seconds):
+    """A cell of logins that take so long, and what was asked for it."""
     asked, took = [], iter(seconds)
 
     class Slow:
@@ -230,17 +235,68 @@ def measured(monkeypatch, seconds):
     return asked, cell, logins
 
 
-def test_a_hopeless_cell_is_cut_short(monkeypatch, capsys):
-    asked, cell, logins = measured(monkeypatch, [9, 9, 1, 1, 1])
+def test_a_hopeless_cell_is_cut_short(module, capsys):
+    asked, cell, logins = measured(module, [9, 9, 1, 1, 1])
     assert asked == [("login", 8.0), ("health", 3.0)] * 2
     assert [s["seconds"] for s in cell["login"]] == [8.0] * 5 and not any(s["ok"] for s in cell["login"])
     assert len(logins) == 5 and L.median([s.seconds for s in logins]) == 8.0
     out = capsys.readouterr().out
     assert "none in 8.00 s" in out and "2 tried, the rest counts as cut" in out
     for seconds in ([9, 1, 1, 1, 1], [1, 9, 9, 1, 1]):
-        asked, cell, _ = measured(monkeypatch, seconds)
+        asked, cell, _ = measured(module, seconds)
         assert len(asked) == 10 and cell["tried"] == 5
     assert "tried" not in capsys.readouterr().out
+
+
+def logins_of(*seconds):
+    """Logins that took so long; a negative one failed after that."""
+    return [L.Sample(abs(s), s > 0, "", 0) for s in seconds]
+
+
+@pytest.mark.parametrize("relief,well", [((0.4,), True), ((1.1,), True), ((2.5,), True), ((2.7,), False), ((8.0,), False), ((-0.1,), False),
+                                         ((0.4, 0.4, -0.1), True), ((0.4, -0.1, -0.1), False)])
+def test_relief_is_well_again_or_half(module, relief, well):
+    assert module.relieved(logins_of(0.4, 0.4), logins_of(5.2), logins_of(*relief), 8.0) is well
+
+
+def test_what_is_a_failure(module):
+    """Harm without relief, what was not put back, a row that was not finished. A row that proves nothing is none."""
+    good = {"title": "a", "proves": True, "relieved": True, "put_back": True, "error": None}
+    assert module.verdict([good, {**good, "proves": False}, {**good, "proves": False, "relieved": False}]) == []
+    assert module.verdict([good, {**good, "relieved": False}]) == ["a: no relief"]
+    assert module.verdict([{**good, "proves": False, "put_back": False}]) == ["a: not everything was put back"]
+    assert module.verdict([{"title": "b", "proves": False, "error": "gone"}]) == ["b: gone"]
+
+
+class NoLab:
+    """A lab that shows what its runaway is told to."""
+    tree = type("", (), {"layout": type("", (), {"kind": "v2"})})
+    victim = type("", (), {"port": 1})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+
+@pytest.mark.parametrize("change,code,words", [
+    ({}, 0, "^$"), ({"proves": False, "relieved": False}, 0, "Nothing failed: where a row proves nothing"),
+    ({"relieved": False}, 1, "Failed: x: no relief"), ({"put_back": False}, 1, "Failed: x: not everything was put back")])
+def test_how_it_ends(module, monkeypatch, capsys, change, code, words):
+    cell = {"login": [{"seconds": 0.4, "ok": True}], "health": [{"seconds": 0.1, "ok": True}]}
+    row = {"title": "x", "proves": True, "relieved": True, "put_back": True, "error": None, "without": cell, "with": cell, "after": cell, **change}
+    monkeypatch.setattr(module, "Lab", NoLab)
+    monkeypatch.setattr(module, "measure", lambda *a: (cell, logins_of(0.4)))
+    monkeypatch.setattr(module, "one_row", lambda *a: row)
+    result = {"rows": [], "missing": []}
+    args = type("", (), {"mode": "enforce", "only": ["siblings"], "quick": False})
+    assert module.demo(module.Show(), args, result) == code
+    out = capsys.readouterr().out
+    assert out.startswith("Mode enforce") and "60-lab" in out and "rescue, waits" in out and "lifeline" in out
+    assert re.search(words, out, re.M), out
+    assert ("failed" in out.lower()) == (change != {})
+    assert result["complete"] and result["policies"] == ["shipped", "60-lab.policy"]
 
 
 def test_the_time_in_all():
