@@ -18,7 +18,7 @@ import pytest
 import lab as L
 import labtree
 from conftest import need_root
-from labtree import STATE, Layout, Missing, deaf, read
+from labtree import STATE, Layout, Missing, deaf, obey, read
 
 DEMO = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "demo", "demo.py")
 BUILD = os.path.abspath(os.environ.get("REPRIEVE_BUILD", os.path.join(os.path.dirname(DEMO), "..", "..", "build")))
@@ -62,7 +62,7 @@ class Demo:
         os.chmod(self.build, 0o1777)
         with open(self.log, "wb") as log:
             self.proc = subprocess.Popen([*wrap, DEMO, "--build", self.build, "--quick", *args], env=env, stdin=subprocess.DEVNULL,
-                                         stdout=log, stderr=log, start_new_session=True, **popen)
+                                         stdout=log, stderr=log, start_new_session=True, preexec_fn=obey, **popen)
 
     def __enter__(self):
         return self
@@ -201,9 +201,11 @@ def test_readonly_cgroups():
     need_root()
     mounts = sorted(set(Layout().mounts.values()))
     script = "".join(f"mount -o remount,bind,ro '{m}' && " for m in mounts) + 'exec "$@"'
-    if subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+    # A mount's own flags reach no other mount; and / need not be one (a chroot), whose propagation could be changed.
+    wrap = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", script, "sh"]
+    if subprocess.run([*wrap, "true"], stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip("needs: cgroup mounts that can be made read-only")
-    with Demo(wrap=["unshare", "--mount", "sh", "-c", script, "sh"]) as demo:
+    with Demo(wrap=wrap) as demo:
         r = observed(demo, "can not be written")
         squeezing = next(c for c in r["observe"]["status"]["capabilities"] if c["what"] == "squeezing")
         assert not squeezing["have"] and "read-only" in squeezing["why"].lower(), squeezing
@@ -327,17 +329,18 @@ def test_a_guard_is_running(tmp_path, monkeypatch):
 
 
 def test_the_demo_beside_a_guard(tmp_path):
-    """A /run of its own, in which somebody listens."""
-    need_root()
-    listen = ("import os, socket, sys; s = socket.socket(socket.AF_UNIX); os.mkdir('/run/reprieve'); s.bind('/run/reprieve/control.sock'); "
-              "s.listen(9); s.set_inheritable(True); os.execvp(sys.argv[1], sys.argv[1:])")
-    script = f'mount -t tmpfs none /run && exec /usr/bin/python3 -c "{listen}" "$@"'
-    with Demo(wrap=["unshare", "--mount", "sh", "-c", script, "sh"]) as demo:
-        assert demo.wait() == 1, demo.text()
-        assert "a guard is running here: sudo systemctl stop reprieve" in demo.text()
-        assert "Observe mode" not in demo.text() and "login" not in demo.text()
-        assert demo.result()["complete"] is False
-        demo.leaves_nothing()
+    """With a run directory of its own, in which somebody listens."""
+    run = ("import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); import labtree; labtree.RUNDIR = sys.argv.pop(1); "
+           "sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(tmp_path / "control.sock"))
+        s.listen(9)
+        with Demo(wrap=["/usr/bin/python3", "-c", run, os.path.dirname(labtree.__file__), str(tmp_path)]) as demo:
+            assert demo.wait() == 1, demo.text()
+            assert "a guard is running here: sudo systemctl stop reprieve" in demo.text()
+            assert "Observe mode" not in demo.text() and "login" not in demo.text()
+            assert demo.result()["complete"] is False
+            demo.leaves_nothing()
 
 
 def test_without_bpf():
