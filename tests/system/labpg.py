@@ -19,7 +19,7 @@ def binary(name):
     found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True)
     path = found[0] if found else shutil.which(name)
     if not path:
-        raise Missing(f"{name} is missing: apt-get install postgresql postgresql-contrib")
+        raise Missing(f"{name} is missing: apt-get install postgresql")
     return path
 
 

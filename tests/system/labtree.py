@@ -89,6 +89,12 @@ def hear():
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
+def obey():
+    """In a child: a signal that ends it does so, also where we were started to ignore it (nohup, a script's "&")."""
+    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(s, signal.SIG_DFL)
+
+
 _alone = {"fd": -1, "labs": 0}
 
 

@@ -18,7 +18,7 @@ import pytest
 import lab as L
 import labtree
 from conftest import need_root
-from labtree import STATE, Layout, Missing, deaf, read
+from labtree import STATE, Layout, Missing, deaf, obey, read
 
 DEMO = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "demo", "demo.py")
 BUILD = os.path.abspath(os.environ.get("REPRIEVE_BUILD", os.path.join(os.path.dirname(DEMO), "..", "..", "build")))
@@ -62,7 +62,7 @@ class Demo:
         os.chmod(self.build, 0o1777)
         with open(self.log, "wb") as log:
             self.proc = subprocess.Popen([*wrap, DEMO, "--build", self.build, "--quick", *args], env=env, stdin=subprocess.DEVNULL,
-                                         stdout=log, stderr=log, start_new_session=True, **popen)
+                                         stdout=log, stderr=log, start_new_session=True, preexec_fn=obey, **popen)
 
     def __enter__(self):
         return self
@@ -201,18 +201,25 @@ def test_readonly_cgroups():
     need_root()
     mounts = sorted(set(Layout().mounts.values()))
     script = "".join(f"mount -o remount,bind,ro '{m}' && " for m in mounts) + 'exec "$@"'
-    if subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+    # A mount's own flags reach no other mount; and / need not be one (a chroot), whose propagation could be changed.
+    wrap = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", script, "sh"]
+    if subprocess.run([*wrap, "true"], stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip("needs: cgroup mounts that can be made read-only")
-    with Demo(wrap=["unshare", "--mount", "sh", "-c", script, "sh"]) as demo:
+    with Demo(wrap=wrap) as demo:
         r = observed(demo, "can not be written")
         squeezing = next(c for c in r["observe"]["status"]["capabilities"] if c["what"] == "squeezing")
         assert not squeezing["have"] and "read-only" in squeezing["why"].lower(), squeezing
 
 
-def measured(monkeypatch, seconds):
-    """A cell of logins that take so long, and what was asked for it."""
+@pytest.fixture(name="module")
+def _module(monkeypatch):
     monkeypatch.syspath_prepend(os.path.dirname(DEMO))
     import demo
+    return demo
+
+
+def measured(demo, seconds):
+    """A cell of logins that take so long, and what was asked for it."""
     asked, took = [], iter(seconds)
 
     class Slow:
@@ -230,17 +237,68 @@ def measured(monkeypatch, seconds):
     return asked, cell, logins
 
 
-def test_a_hopeless_cell_is_cut_short(monkeypatch, capsys):
-    asked, cell, logins = measured(monkeypatch, [9, 9, 1, 1, 1])
+def test_a_hopeless_cell_is_cut_short(module, capsys):
+    asked, cell, logins = measured(module, [9, 9, 1, 1, 1])
     assert asked == [("login", 8.0), ("health", 3.0)] * 2
     assert [s["seconds"] for s in cell["login"]] == [8.0] * 5 and not any(s["ok"] for s in cell["login"])
     assert len(logins) == 5 and L.median([s.seconds for s in logins]) == 8.0
     out = capsys.readouterr().out
     assert "none in 8.00 s" in out and "2 tried, the rest counts as cut" in out
     for seconds in ([9, 1, 1, 1, 1], [1, 9, 9, 1, 1]):
-        asked, cell, _ = measured(monkeypatch, seconds)
+        asked, cell, _ = measured(module, seconds)
         assert len(asked) == 10 and cell["tried"] == 5
     assert "tried" not in capsys.readouterr().out
+
+
+def logins_of(*seconds):
+    """Logins that took so long; a negative one failed after that."""
+    return [L.Sample(abs(s), s > 0, "", 0) for s in seconds]
+
+
+@pytest.mark.parametrize("relief,well", [((0.4,), True), ((1.1,), True), ((2.5,), True), ((2.7,), False), ((8.0,), False), ((-0.1,), False),
+                                         ((0.4, 0.4, -0.1), True), ((0.4, -0.1, -0.1), False)])
+def test_relief_is_well_again_or_half(module, relief, well):
+    assert module.relieved(logins_of(0.4, 0.4), logins_of(5.2), logins_of(*relief), 8.0) is well
+
+
+def test_what_is_a_failure(module):
+    """Harm without relief, what was not put back, a row that was not finished. A row that proves nothing is none."""
+    good = {"title": "a", "proves": True, "relieved": True, "put_back": True, "error": None}
+    assert module.verdict([good, {**good, "proves": False}, {**good, "proves": False, "relieved": False}]) == []
+    assert module.verdict([good, {**good, "relieved": False}]) == ["a: no relief"]
+    assert module.verdict([{**good, "proves": False, "put_back": False}]) == ["a: not everything was put back"]
+    assert module.verdict([{"title": "b", "proves": False, "error": "gone"}]) == ["b: gone"]
+
+
+class NoLab:
+    """A lab that shows what its runaway is told to."""
+    tree = type("", (), {"layout": type("", (), {"kind": "v2"})})
+    victim = type("", (), {"port": 1})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+
+@pytest.mark.parametrize("change,code,words", [
+    ({}, 0, "^$"), ({"proves": False, "relieved": False}, 0, "Nothing failed: where a row proves nothing"),
+    ({"relieved": False}, 1, "Failed: x: no relief"), ({"put_back": False}, 1, "Failed: x: not everything was put back")])
+def test_how_it_ends(module, monkeypatch, capsys, change, code, words):
+    cell = {"login": [{"seconds": 0.4, "ok": True}], "health": [{"seconds": 0.1, "ok": True}]}
+    row = {"title": "x", "proves": True, "relieved": True, "put_back": True, "error": None, "without": cell, "with": cell, "after": cell, **change}
+    monkeypatch.setattr(module, "Lab", NoLab)
+    monkeypatch.setattr(module, "measure", lambda *a: (cell, logins_of(0.4)))
+    monkeypatch.setattr(module, "one_row", lambda *a: row)
+    result = {"rows": [], "missing": []}
+    args = type("", (), {"mode": "enforce", "only": ["siblings"], "quick": False})
+    assert module.demo(module.Show(), args, result) == code
+    out = capsys.readouterr().out
+    assert out.startswith("Mode enforce") and "60-lab" in out and "rescue, waits" in out and "lifeline" in out
+    assert re.search(words, out, re.M), out
+    assert ("failed" in out.lower()) == (change != {})
+    assert result["complete"] and result["policies"] == ["shipped", "60-lab.policy"]
 
 
 def test_the_time_in_all():
@@ -271,17 +329,18 @@ def test_a_guard_is_running(tmp_path, monkeypatch):
 
 
 def test_the_demo_beside_a_guard(tmp_path):
-    """A /run of its own, in which somebody listens."""
-    need_root()
-    listen = ("import os, socket, sys; s = socket.socket(socket.AF_UNIX); os.mkdir('/run/reprieve'); s.bind('/run/reprieve/control.sock'); "
-              "s.listen(9); s.set_inheritable(True); os.execvp(sys.argv[1], sys.argv[1:])")
-    script = f'mount -t tmpfs none /run && exec /usr/bin/python3 -c "{listen}" "$@"'
-    with Demo(wrap=["unshare", "--mount", "sh", "-c", script, "sh"]) as demo:
-        assert demo.wait() == 1, demo.text()
-        assert "a guard is running here: sudo systemctl stop reprieve" in demo.text()
-        assert "Observe mode" not in demo.text() and "login" not in demo.text()
-        assert demo.result()["complete"] is False
-        demo.leaves_nothing()
+    """With a run directory of its own, in which somebody listens."""
+    run = ("import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); import labtree; labtree.RUNDIR = sys.argv.pop(1); "
+           "sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(tmp_path / "control.sock"))
+        s.listen(9)
+        with Demo(wrap=["/usr/bin/python3", "-c", run, os.path.dirname(labtree.__file__), str(tmp_path)]) as demo:
+            assert demo.wait() == 1, demo.text()
+            assert "a guard is running here: sudo systemctl stop reprieve" in demo.text()
+            assert "Observe mode" not in demo.text() and "login" not in demo.text()
+            assert demo.result()["complete"] is False
+            demo.leaves_nothing()
 
 
 def test_without_bpf():

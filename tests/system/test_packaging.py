@@ -8,7 +8,7 @@ import time
 import pytest
 
 import lab as L
-from labtree import read
+from labtree import obey, read
 
 UNITS = os.path.join(L.REPO, "packaging", "systemd")
 
@@ -83,7 +83,7 @@ class Deps:
 
     def start(self):
         env = {**os.environ, "PATH": f"{self.tmp}/bin:{os.environ['PATH']}", "DEPS_ROOT": str(self.root), "T": str(self.tmp)}
-        return subprocess.Popen([os.path.join(L.REPO, "packaging", "deps"), "bench"], env=env, start_new_session=True,
+        return subprocess.Popen([os.path.join(L.REPO, "packaging", "deps"), "bench"], env=env, start_new_session=True, preexec_fn=obey,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def run(self):
