@@ -88,7 +88,9 @@ static int load(struct guard *g)
 			log_error("%s", conf_error_format(&e->e[i], text, sizeof(text)));
 		if (e->n + e->more > MISTAKES_SAID)
 			log_error("and %u more mistakes; `reprieve policy check` shows them", e->n + e->more - MISTAKES_SAID);
-		str_escape(g->driver.facts.config_error, sizeof(g->driver.facts.config_error), e->n ? conf_error_format(&e->e[0], text, sizeof(text)) : strerror(-r));
+		str_copy(text, sizeof(text), e->n ? conf_error_format(&e->e[0], text, sizeof(text)) : strerror(-r));
+		text[strcspn(text, "\n")] = '\0';        /* the source and the caret are for a terminal */
+		str_escape(g->driver.facts.config_error, sizeof(g->driver.facts.config_error), text);
 	} else {
 		g->driver.facts.config_error[0] = '\0';
 		if (g->o.mode >= 0)
@@ -124,8 +126,15 @@ static int on_signal(struct loop *l, int signo, void *data)
 		if (g->upkeep.raised != (g->sets[g->set].settings.mode != MODE_OBSERVE))
 			upkeep_raise(&g->upkeep, !g->upkeep.raised);
 		log_notice("new policies are in force: %u sections", g->sets[g->set].n_policies);
-	} else
+	} else {
+		struct action said = { .verb = VERB_REPORT, .reason = { .why = WHY_POLICY, .policy = -1 } };
+		char line[EXPLAIN_MAX];
+
+		str_format(line, sizeof(line), "policies: the new configuration is refused, %s: %s",
+			   g->driver.facts.n_policies > 0 ? "the old one stays in force" : "none is in force", g->driver.facts.config_error);
+		why_log_add(&g->driver.why, loop_now(l), 0, &said, line);
 		log_error("the new configuration is refused; the old one stays in force");
+	}
 	(void)notify_send("READY=1");
 	return 0;
 }
@@ -292,7 +301,7 @@ static int wire_up(struct guard *g)
 	int r;
 
 	if (load(g) < 0) {
-		log_error("the configuration is refused; only observing, without policies, until it is mended (then: systemctl reload reprieve)");
+		log_error("the configuration is refused: no policy is in force, so nobody is protected and nothing is squeezed until it is mended (reprieve policy check; then: systemctl reload reprieve)");
 		g->sets[0] = (struct policy_set){ .settings = SETTINGS_DEFAULT };
 		g->sets[0].settings.mode = MODE_OBSERVE;
 		g->settings = GUARD_SETTINGS_DEFAULT;

@@ -84,7 +84,7 @@ static int ask_done(struct cli *cli, const char *request)
 
 static int run_status(struct cli *cli, int argc, char **argv)
 {
-	struct json_object *answer, *state = NULL, *since = NULL;
+	struct json_object *answer, *state = NULL, *since = NULL, *error = NULL, *policies = NULL;
 	int r = ask(cli, "status", &answer);
 
 	if (r != 0)
@@ -93,7 +93,9 @@ static int run_status(struct cli *cli, int argc, char **argv)
 		/* The state of a pause is "paused", whatever is open. */
 		json_object_object_get_ex(answer, "state", &state);
 		json_object_object_get_ex(answer, "incident_since", &since);
-		r = since != NULL || strcmp(json_object_get_string(state), "incident") == 0;
+		json_object_object_get_ex(answer, "config_error", &error);
+		json_object_object_get_ex(answer, "policies", &policies);
+		r = since != NULL || (error != NULL && json_object_get_int64(policies) == 0) || strcmp(json_object_get_string(state), "incident") == 0;
 	} else if (!cli->json)
 		render_status(stdout, answer, render_use_colour(cli->colour, stdout));
 	json_object_put(answer);
@@ -230,7 +232,7 @@ static int colour_parse(const char *word, enum colour *ret)
 
 static const struct { int code; const char *what; } exit_codes[] = {
 	{ 0, "done" },
-	{ 1, "refused or failed (status -q: an incident is open, in a pause too; policy check: nothing would ever act; replay: the actions differ)" },
+	{ 1, "refused or failed (status -q: an incident is open, in a pause too, or no policy is in force; policy check: nothing would ever act; replay: the actions differ)" },
 	{ EX_USAGE, "usage" }, { EX_DATAERR, "no flight record" }, { EX_NOINPUT, "no such file" }, { EX_UNAVAILABLE, "no guard to ask" },
 	{ EX_IOERR, "the output cannot be written" }, { EX_NOPERM, "not permitted" }, { EX_CONFIG, "bad configuration" },
 };

@@ -138,7 +138,10 @@ def test_started_with_a_bad_policy_it_observes_until_mended(lab):
     with lab.guard("enforce", policies={"60-lab.policy": "[Throttle x]\nCgroups=*\nMinShare=25\n"}, shipped=False) as g:
         s = g.status()
         assert s["mode"] == "observe" and "60-lab.policy:3:10" in s["config_error"], s
-        assert "60-lab.policy:3:10" in log_of(g) and "only observing" in log_of(g)
+        assert "60-lab.policy:3:10" in log_of(g) and "no policy is in force" in log_of(g)
+        assert "\\x0a" not in s["config_error"] and "no policy is in force" in plain(g, "status")
+        assert subprocess.run(g.cli_argv("status", "-q"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False).returncode == 1
+        assert "none is in force" in why_text(g) and "a new set" not in why_text(g)
         assert "60-lab.policy:3:10" in plain(g, "status")
         g.configure(policy(lab))
         g.reload()

@@ -587,15 +587,6 @@ unsigned act_live(const struct act *a)
 	return journal_live(a->journal);
 }
 
-unsigned act_squeezed(const struct act *a)
-{
-	unsigned n = 0;
-
-	for (const struct journal_record *r = journal_next(a->journal, NULL); r != NULL; r = journal_next(a->journal, r))
-		n += r->kind != JOURNAL_LIFELINE && r->kind != JOURNAL_SINCE;
-	return n;
-}
-
 const char *act_message(const struct act *a)
 {
 	return a->message;

@@ -8,11 +8,22 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "act/act.h"
+#include "act/knob.h"
 #include "base/cleanup.h"
 #include "sys/loop.h"
 #include "sys/root.h"
 
 #define LIFTED_FILE "lifted"
+
+unsigned act_squeezed(const struct act *a)
+{
+	unsigned n = 0;
+
+	for (const struct journal_record *r = journal_next(a->journal, NULL); r != NULL; r = journal_next(a->journal, r))
+		n += r->kind != JOURNAL_LIFELINE && r->kind != JOURNAL_SINCE;
+	return n;
+}
 
 static int open_dir(const char *rundir)
 {

@@ -185,7 +185,7 @@ void orders_policies(struct engine *e, const struct policy_set *set)
 	e->lifelines_due = true;
 	e->lifeline_tries = 0;
 	e->failed_verbs = 0;
-	(void)engine_report(e, WHY_POLICY, &r, GROUP_NONE, "");
+	(void)engine_report(e, WHY_POLICY, &r, GROUP_NONE, set->n_policies > 0 ? "" : "none is in force");
 }
 
 void orders_operator(struct engine *e, const struct operator_order *o)

@@ -78,7 +78,9 @@ static void render_head(FILE *out, struct json_object *s, bool colour)
 	if (get(s, "paused_until") != NULL)
 		fprintf(out, "  paused until %s: %s\n", text(s, "paused_until"), text(s, "pause_reason"));
 	if (get(s, "config_error") != NULL)
-		fprintf(out, "  the newest configuration was refused, the old one is in force: %s\n", text(s, "config_error"));
+		fprintf(out, json_object_get_int64(get(s, "policies")) > 0 ? "  the newest configuration was refused, the old one is in force: %s\n" :
+			"  the configuration was refused, so no policy is in force: nobody is protected, nothing is squeezed (mend it, then: systemctl reload reprieve): %s\n",
+			text(s, "config_error"));
 	fprintf(out, "  pressure  %s %% of the time somebody waits for a CPU (source: %s)\n", text(pressure, "cpu_some"), text(pressure, "source"));
 	fprintf(out, "  cgroups   %s known (source: %s, probe %s)\n", text(groups, "known"), text(groups, "source"),
 		json_object_get_boolean(get(groups, "probe_attached")) ? "attached" : "not attached");
