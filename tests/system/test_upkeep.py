@@ -2,6 +2,10 @@
 """What the guard changes for itself outside of its own process: a raised weight and a
 real-time budget. Each is said, is not there in observe mode, and is gone at the end."""
 import os
+import signal
+import struct
+import subprocess
+import time
 
 import pytest
 
@@ -106,3 +110,62 @@ def test_a_real_time_budget_is_said_and_put_back(lab):
         assert budget() == before
     finally:
         lab.tree.drop("budget")
+
+
+class SlowSystemd:
+    """A systemd with one unit, in a mount namespace of the guard's, that can be kept from any CPU."""
+
+    def __init__(self, lab, group):
+        self.socket, self.state, self.unit = f"{lab.dir}/systemd", f"{lab.dir}/systemd-weight", os.path.basename(group.path)
+        self.proc = subprocess.Popen([L.tool("slow-systemd"), self.socket, self.unit, self.state], start_new_session=True)
+        assert eventually(lambda: os.path.exists(self.socket), 5)
+        self.namespace = ["unshare", "--mount", "sh", "-c",
+                          'mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && mkdir /run/systemd/system && '
+                          f'ln -s {self.socket} /run/systemd/private && exec "$@"', "sh"]
+
+    def weight(self):
+        with open(self.state, "rb") as f:
+            return struct.unpack("Q", f.read(8))[0]
+
+    def starve(self, yes=True):
+        os.killpg(self.proc.pid, signal.SIGSTOP if yes else signal.SIGCONT)
+
+    def end(self):
+        os.killpg(self.proc.pid, signal.SIGKILL)
+        self.proc.wait()
+        for f in (self.socket, self.state):
+            os.unlink(f)
+
+
+@pytest.mark.parametrize("answers_after", [5, None])
+def test_a_systemd_that_answers_late_at_stop(lab, answers_after):
+    """The steward tries again, and has 20 s of the guard's stop for it; what it cannot do then, a restore does."""
+    unset = 2 ** 64 - 1
+    group = lab.tree.group("late.service")
+    systemd = SlowSystemd(lab, group)
+    try:
+        g = guard_of(lab, "rescue", *systemd.namespace)
+        g.policies = {"60-lab.policy": f"[Protect late]\nCgroups={group.path}\nAs=login\nWeight=800\n"}
+        with g:
+            assert eventually(lambda: systemd.weight() == 800, 15), log_of(g)
+            systemd.starve()
+            begin = time.monotonic()
+            g.proc.terminate()
+            if answers_after:
+                time.sleep(answers_after)
+                assert g.proc.poll() is None and systemd.weight() == 800
+                systemd.starve(False)
+            g.proc.wait(40)
+            took = time.monotonic() - begin
+            assert took < 25, f"the guard took {took:.1f} s to end: {log_of(g)}"
+            assert "waiting for the steward" in log_of(g)
+            if not answers_after:
+                assert took > 15 and systemd.weight() == 800
+                systemd.starve(False)
+                steward = os.path.join(g.build, "reprieve-steward")
+                assert subprocess.run([*systemd.namespace, steward, "--restore", "--rundir", g.rundir], timeout=30).returncode == 0
+            assert systemd.weight() == unset, log_of(g)
+            assert not os.path.exists(g.rundir + "/lifeline")
+    finally:
+        systemd.end()
+        lab.tree.drop("late.service")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Against a stand-in for systemd: a child process that serves the three calls used,
- * over a socket of its own, and can be told to be slow or to refuse. */
+/* Against a stand-in for systemd, over a socket of its own, which can be told to be slow
+ * or to refuse. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -12,12 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <systemd/sd-bus.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -25,97 +23,11 @@
 #include "steward/lifeline.h"
 #include "sys/loop.h"
 #include "sys/root.h"
+#include "tests/unit/standin.h"
 
-struct shared {                 /* what the stand-in and the test both see */
-	uint64_t weight[2];             /* of ssh.service, dbus.service */
-	int slow, sets;
-	char last[64];
-	int runtime;
-};
-
-static struct shared *g;
 static char g_dir[] = "/tmp/reprieve-lifeline-XXXXXX", g_address[128];
 static int g_rundir;
 static pid_t g_server;
-
-static int which(const char *unit)
-{
-	return strcmp(unit, "ssh.service") == 0 ? 0 : strcmp(unit, "dbus.service") == 0 ? 1 : -1;
-}
-
-static int on_message(sd_bus_message *m, void *data, sd_bus_error *error)
-{
-	const char *member = sd_bus_message_get_member(m), *path = sd_bus_message_get_path(m), *unit, *property, *interface;
-	char *name = NULL;
-	sd_bus_message *reply = NULL;
-	uint8_t type;
-	int r;
-
-	if (sd_bus_message_get_type(m, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
-		return 0;
-	if (g->slow)
-		usleep(3500000);
-	if (strcmp(member, "SetUnitProperties") == 0) {
-		int runtime;
-		uint64_t v;
-
-		r = sd_bus_message_read(m, "sb", &unit, &runtime);
-		if (r >= 0)
-			r = sd_bus_message_read(m, "a(sv)", 1, &property, "t", &v);
-		if (r < 0 || which(unit) < 0)
-			return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.NoSuchUnit", "no");
-		g->weight[which(unit)] = v;
-		g->sets++;
-		g->runtime = runtime;
-		snprintf(g->last, sizeof(g->last), "%s %s", unit, property);
-		return sd_bus_reply_method_return(m, NULL);
-	}
-	if (strcmp(member, "Get") == 0 && sd_bus_path_decode(path, "/org/freedesktop/systemd1/unit", &name) > 0) {
-		int w = which(name);
-
-		r = sd_bus_message_read(m, "ss", &interface, &property);
-		if (r >= 0)
-			r = sd_bus_message_new_method_return(m, &reply);
-		if (r >= 0 && strcmp(property, "LoadState") == 0)
-			r = sd_bus_message_append(reply, "v", "s", w < 0 ? "not-found" : "loaded");
-		else if (r >= 0)
-			r = sd_bus_message_append(reply, "v", "t", g->weight[w < 0 ? 0 : w]);
-		if (r >= 0)
-			r = sd_bus_send(NULL, reply, NULL);
-		sd_bus_message_unref(reply);
-		free(name);
-		return r < 0 ? r : 1;
-	}
-	return 0;
-}
-
-static _Noreturn void serve(int listener)
-{
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGCHLD, SIG_IGN);
-	for (;;) {
-		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		sd_id128_t id = SD_ID128_MAKE(01,02,03,04,05,06,07,08,09,0a,0b,0c,0d,0e,0f,10);
-		sd_bus *bus = NULL;
-
-		if (fd < 0 || fork() != 0) {
-			close(fd);
-			continue;
-		}
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (sd_bus_new(&bus) < 0 || sd_bus_set_fd(bus, fd, fd) < 0 || sd_bus_set_server(bus, 1, id) < 0 || sd_bus_start(bus) < 0 ||
-		    sd_bus_add_filter(bus, NULL, on_message, NULL) < 0)
-			_exit(1);
-		for (;;) {
-			int r = sd_bus_process(bus, NULL);
-
-			if (r < 0)
-				_exit(0);
-			if (r == 0 && sd_bus_wait(bus, UINT64_MAX) < 0)
-				_exit(0);
-		}
-	}
-}
 
 static int setup(void **state)
 {
@@ -123,6 +35,8 @@ static int setup(void **state)
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	memset(g, 0, sizeof(*g));
+	g_units[0] = "ssh.service";
+	g_units[1] = "dbus.service";
 	g->weight[0] = UINT64_MAX;
 	g->weight[1] = 250;
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/bus", g_dir);
