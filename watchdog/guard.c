@@ -26,6 +26,7 @@
 #include "base/macro.h"
 #include "base/str.h"
 #include "conf/policies.h"
+#include "core/explain.h"
 #include "ctl/driver.h"
 #include "ctl/requests.h"
 #include "ctl/upkeep.h"
