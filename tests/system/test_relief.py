@@ -151,7 +151,7 @@ def test_rescue_acts_late_and_gently(lab, unleashed):
         time.sleep(1.5)
         s = g.status()
         assert {q["rung"] for q in s["squeezes"]} <= {"weight", "quota", "tasks"}, s["squeezes"]
-        keys = {"name", "cgroup", "rung", "weight", "idle", "quota_us", "period_us", "tasks", "since", "until", "why"}
+        keys = {"name", "cgroup", "rung", "weight", "idle", "quota_us", "period_us", "tasks", "tasks_class", "since", "until", "why"}
         assert all(set(q) == keys for q in s["squeezes"]), s["squeezes"]
         quotas = [q["quota_us"] / q["period_us"] for q in s["squeezes"] if q["quota_us"] is not None]
         if quotas:
