@@ -9,7 +9,7 @@
 
 #include "act/journal.h"
 #include "act/tasks.h"
-#include "act/tree.h"
+#include "base/cgpath.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			assert(s.tid > 0);
 		break;
 	default:
-		if (tree_parse_proc_cgroup(text, data[0] & 4 ? "cpu" : "", path) >= 0)
+		if (cgpath_of(text, data[0] & 4 ? "cpu" : "", path, sizeof(path)) >= 0)
 			assert(strlen(path) < sizeof(path));
 	}
 	free(text);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cgpath.h"
 #include "base/macro.h"
 #include "steward/rank.h"
 #include "steward/talk.h"
@@ -21,9 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = malloc(size);
 	memcpy(text, data + 1, size - 1);
 	text[size - 1] = '\0';
-	if (rank_cgroup_of(text, controllers[data[0] % ELEMENTSOF(controllers)], path, sizeof(path)) == 0)
-		assert(strlen(path) < sizeof(path) && strchr(path, '\n') == NULL && strstr(text, path) != NULL);
-	if (rank_cgroup_of(text, "cpu", small, sizeof(small)) == 0)
+	if (cgpath_of(text, controllers[data[0] % ELEMENTSOF(controllers)], path, sizeof(path)) == 0)
+		assert(path[0] == '/' && strlen(path) < sizeof(path) && strchr(path, '\n') == NULL && strstr(text, path) != NULL);
+	if (cgpath_of(text, "cpu", small, sizeof(small)) == 0)
 		assert(strlen(small) < sizeof(small));
 	if (talk_unit_of_path(text, unit, sizeof(unit)) == 0)
 		assert(unit[0] != '\0' && strchr(unit, '/') == NULL && strstr(text, unit) != NULL);

@@ -89,26 +89,11 @@ static void from_a_root(void **state)
 	assert_int_equal(mounts_read("tests/roots/none", &m), -ENOENT);
 }
 
-static void own_path(void **state)
-{
-	const char *text = "12:cpuset:/\n4:cpu,cpuacct:/system.slice/a.service\n3:pids:/p\n0::/user.slice/b\n";
-	char path[64], tiny[8];
-
-	assert_int_equal(mounts_parse_own(text, MOUNTS_V2, path, sizeof(path)), 0);
-	assert_string_equal(path, "/user.slice/b");
-	assert_int_equal(mounts_parse_own(text, MOUNTS_HYBRID, path, sizeof(path)), 0);
-	assert_string_equal(path, "/system.slice/a.service");
-	assert_int_equal(mounts_parse_own(text, MOUNTS_V2, tiny, sizeof(tiny)), -ENAMETOOLONG);
-	assert_int_equal(mounts_parse_own("0::/x", MOUNTS_V1, path, sizeof(path)), -ENOENT);
-	assert_int_equal(mounts_parse_own("0::x\n", MOUNTS_V2, path, sizeof(path)), -EINVAL);
-	assert_int_equal(mounts_parse_own("junk\n:\n", MOUNTS_V2, path, sizeof(path)), -ENOENT);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(layouts), cmocka_unit_test(the_whole_hierarchy_wins), cmocka_unit_test(hostile_text),
-		cmocka_unit_test(from_a_root), cmocka_unit_test(own_path),
+		cmocka_unit_test(from_a_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -279,34 +279,12 @@ static void find(void **state)
 		end(p[i]);
 }
 
-static void cgroup_text(void **state)
-{
-	static const char text[] = "12:pids:/p\n4:cpu,cpuacct:/a:b/c\n1:name=systemd:/s\n0::/v2/x\n";
-	static const struct { const char *controller, *path; int r; } cases[] = {
-		{ "", "/v2/x", 0 }, { "cpu", "/a:b/c", 0 }, { "cpuacct", "/a:b/c", 0 }, { "pids", "/p", 0 }, { "cpuset", "", -ENOENT },
-		{ "cp", "", -ENOENT }, { "name=systemd", "/s", 0 },
-	};
-	char buf[64];
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		buf[0] = '\0';
-		assert_int_equal(rank_cgroup_of(text, cases[i].controller, buf, sizeof(buf)), cases[i].r);
-		assert_string_equal(buf, cases[i].path);
-	}
-	assert_int_equal(rank_cgroup_of(text, "", buf, 4), -ENAMETOOLONG);
-	assert_int_equal(rank_cgroup_of("", "", buf, sizeof(buf)), -ENOENT);
-	assert_int_equal(rank_cgroup_of("garbage", "", buf, sizeof(buf)), -ENOENT);
-	assert_int_equal(rank_cgroup_of("0:", "", buf, sizeof(buf)), -ENOENT);
-	assert_int_equal(rank_cgroup_of("0::/no-newline", "", buf, sizeof(buf)), 0);
-	assert_string_equal(buf, "/no-newline");
-}
-
 int main(void)
 {
 #define T(f) cmocka_unit_test_teardown(f, cleanup)
 	const struct CMUnitTest tests[] = {
 		T(the_one_that_runs_is_first), T(keep), T(what_is_gone_is_left_out), T(threads), T(children_of_the_cgroup),
-		T(bounded), T(find), T(cgroup_text),
+		T(bounded), T(find),
 	};
 	int code;
 

@@ -120,6 +120,17 @@ static void ends_and_width(void **state)
 	assert_int_equal(str_width("b\xc3\xbc" "c\xff"), 4);
 }
 
+static void words(void **state)
+{
+	assert_true(str_has_word("cpuset cpu io", 13, "cpu", " "));
+	assert_false(str_has_word("cpuset cpu io", 9, "cpu", " "));
+	assert_true(str_has_word("io,cpu\n", 7, "cpu", ",\n"));
+	assert_true(str_has_word("cpu", 3, "cpu", " "));
+	assert_false(str_has_word("cpuset,xcpu", 11, "cpu", ","));
+	assert_false(str_has_word("", 0, "cpu", " "));
+	assert_false(str_has_word(" ", 1, "", " "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +139,7 @@ int main(void)
 		cmocka_unit_test(escape_cuts_between_characters),
 		cmocka_unit_test(every_byte_pair_is_harmless),
 		cmocka_unit_test(ends_and_width),
+		cmocka_unit_test(words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -336,25 +336,6 @@ static void test_theirs(void **state)
 	}
 }
 
-static void test_proc_cgroup(void **state)
-{
-	static const char hybrid[] = "9:name=systemd:/s\n8:pids:/p/q:r\n4:memory:/m\n3:cpu,cpuacct:/c\n0::/u\n";
-	static const struct { const char *text, *controller; int r; const char *path; } cases[] = {
-		{ hybrid, "cpu", 0, "/c" }, { hybrid, "cpuacct", 0, "/c" }, { hybrid, "pids", 0, "/p/q:r" }, { hybrid, "", 0, "/u" },
-		{ hybrid, "freezer", -ENOENT }, { hybrid, "cp", -ENOENT }, { hybrid, "cpuacctx", -ENOENT }, { hybrid, "systemd", -ENOENT },
-		{ "0::/only", "", 0, "/only" }, { "0::/only", "cpu", -ENOENT }, { "", "", -ENOENT }, { "x\n\n::\n", "", -ENOENT },
-		{ "3:cpu", "cpu", -ENOENT }, { "3:cpu:", "cpu", -ENOENT },
-	};
-	char path[GROUP_PATH_MAX];
-
-	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-		if (tree_parse_proc_cgroup(cases[i].text, cases[i].controller, path) != cases[i].r)
-			fail_msg("case %zu", i);
-		if (cases[i].r == 0)
-			assert_string_equal(path, cases[i].path);
-	}
-}
-
 static void test_idlist(void **state)
 {
 	_cleanup_(idlist_close) struct idlist l = { .fd = -1 };
@@ -386,7 +367,7 @@ int main(void)
 		V2(test_quota_v2), V1(test_quota_text), V2(test_quota_without_burst), V2(test_idle), V1(test_idle), V2(test_small_ones),
 		V2(test_quota_v2), V1(test_quota_v1), V2(test_quota_without_burst), V2(test_idle), V1(test_idle), V2(test_small_ones),
 		V2(test_freezing_is_not_waited_for), V2(test_bad_content), cmocka_unit_test(test_weights), cmocka_unit_test(test_whose),
-		cmocka_unit_test(test_theirs), cmocka_unit_test(test_proc_cgroup), V2(test_idlist),
+		cmocka_unit_test(test_theirs), V2(test_idlist),
 	};
 
 	return cmocka_run_group_tests_name("throttle", tests, NULL, NULL);

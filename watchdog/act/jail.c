@@ -29,14 +29,10 @@
 #include "act/throttle.h"
 #include "base/str.h"
 
-static bool has_word(const char *text, const char *word)
+/* Of a cgroup.controllers or cgroup.subtree_control. */
+static bool lists_cpu(const char *text)
 {
-	size_t n = strlen(word);
-
-	for (const char *p = text; (p = strstr(p, word)) != NULL; p += n)
-		if ((p == text || p[-1] == ' ') && (p[n] == '\0' || p[n] == ' '))
-			return true;
-	return false;
+	return str_has_word(text, strlen(text), "cpu", " ");
 }
 
 /* Fake: a plain directory has none of the files that the kernel would put there. */
@@ -105,12 +101,12 @@ static int jail_possible(const struct place *group)
 	r = place_read(group, "cgroup.controllers", text);
 	if (r < 0)
 		return r;
-	if (!has_word(text, "cpu"))
+	if (!lists_cpu(text))
 		return place_fail(group, -ENOENT, "cgroup %s cannot have a jail: controller cpu not enabled in its parent", name);
 	if (fstat(group->fd, &st) < 0 || st.st_nlink > 2)
 		return place_fail(group, -EBUSY, "cgroup %s cannot have a jail: it has cgroups inside", name);
 	r = place_read(group, "cgroup.subtree_control", text);
-	return r < 0 ? r : has_word(text, "cpu");
+	return r < 0 ? r : lists_cpu(text);
 }
 
 int jail_enter(struct journal *j, uint64_t id, uint64_t inode, const struct place *group, int64_t quota, int64_t period,
@@ -244,7 +240,7 @@ int jail_leave(struct journal *j, struct journal_record *record, const struct pl
 	if (r < 0 && r != -ENOENT)
 		return place_fail(group, r, "the jail in cgroup %s cannot be removed: %s", str_escape(name, sizeof(name), group->path),
 				  strerror(-r));
-	if (group->v2 && record->original.v[0] == 0 && place_read(group, "cgroup.subtree_control", text) >= 0 && has_word(text, "cpu")) {
+	if (group->v2 && record->original.v[0] == 0 && place_read(group, "cgroup.subtree_control", text) >= 0 && lists_cpu(text)) {
 		r = jail_control(group, false);
 		if (r < 0)
 			return r;

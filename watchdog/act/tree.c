@@ -30,6 +30,7 @@
 #include "act/inject.h"
 #include "act/journal.h"
 #include "act/tree.h"
+#include "base/cgpath.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 
@@ -44,40 +45,6 @@ usec_t tree_clock(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (usec_t)ts.tv_sec * USEC_PER_SEC + (usec_t)ts.tv_nsec / 1000;
-}
-
-int tree_parse_proc_cgroup(const char *text, const char *controller, char ret[static GROUP_PATH_MAX])
-{
-	size_t want = strlen(controller);
-
-	while (*text != '\0') {
-		size_t line = strcspn(text, "\n");
-		const char *end = text + line, *names = memchr(text, ':', line);
-		const char *path = names != NULL ? memchr(names + 1, ':', (size_t)(end - names - 1)) : NULL;
-
-		if (path != NULL) {
-			bool match = want == 0 && path == names + 1;
-
-			for (const char *p = names + 1; want > 0 && p < path; ) {
-				const char *comma = memchr(p, ',', (size_t)(path - p));
-				size_t n = (size_t)((comma != NULL ? comma : path) - p);
-
-				match |= n == want && memcmp(p, controller, n) == 0;
-				p += n + 1;
-			}
-			if (match) {
-				size_t n = (size_t)(end - path - 1);
-
-				if (n == 0 || n >= GROUP_PATH_MAX)
-					return -ENOENT;
-				memcpy(ret, path + 1, n);
-				ret[n] = '\0';
-				return 0;
-			}
-		}
-		text = *end == '\n' ? end + 1 : end;
-	}
-	return -ENOENT;
 }
 
 /* pid 0: ourselves. */
@@ -119,7 +86,7 @@ int tree_open(struct tree *t, const char *controller, const char *root, bool v2,
 		return -errno;
 	if (!fake && (unsigned long)fs.f_type != (v2 ? CGROUP_V2_MAGIC : CGROUP_V1_MAGIC))
 		return -EINVAL;
-	if (fake || proc_cgroup(0, text) < 0 || tree_parse_proc_cgroup(text, v2 ? "" : controller, t->own) < 0)
+	if (fake || proc_cgroup(0, text) < 0 || cgpath_of(text, v2 ? "" : controller, t->own, GROUP_PATH_MAX) < 0)
 		t->own[0] = '\0';
 	t->fd = TAKE_FD(fd);
 	return 0;
@@ -459,7 +426,7 @@ int tree_find(const struct tree *t, const struct tree *from, const struct place 
 	if (r < 0)
 		return r;
 	while (seen < TREE_CHECK_TASKS && (pid = idlist_next(&ids)) > 0) {
-		if (proc_cgroup(pid, text) < 0 || tree_parse_proc_cgroup(text, t->v2 ? "" : t->controller, other) < 0)
+		if (proc_cgroup(pid, text) < 0 || cgpath_of(text, t->v2 ? "" : t->controller, other, GROUP_PATH_MAX) < 0)
 			continue;
 		if (seen++ == 0)
 			memcpy(path, other, sizeof(path));
@@ -489,7 +456,7 @@ int tree_find(const struct tree *t, const struct tree *from, const struct place 
 		if (seen == TREE_CHECK_TASKS)
 			return place_fail(group, -ENOENT, "the %s cgroup of %s has more than %d processes, which cannot all be asked whose they are",
 					  t->controller, name, TREE_CHECK_TASKS);
-		if (proc_cgroup(pid, text) < 0 || tree_parse_proc_cgroup(text, from->v2 ? "" : from->controller, other) < 0)
+		if (proc_cgroup(pid, text) < 0 || cgpath_of(text, from->v2 ? "" : from->controller, other, GROUP_PATH_MAX) < 0)
 			continue;
 		if (strncmp(other, group->path, n) != 0 || (other[n] != '\0' && other[n] != '/'))
 			return place_fail(group, -ENOENT, "the %s cgroup of %s also holds processes of other cgroups", t->controller, name);

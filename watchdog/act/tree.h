@@ -75,9 +75,6 @@ const char *place_threads(const struct place *p);       /* name of the file that
 int  tree_find(const struct tree *t, const struct tree *from, const struct place *group, char ret_path[static GROUP_PATH_MAX],
 	       uint64_t *ret_inode);
 
-/* Pure: the path for `controller` ("" = v2) in the text of /proc/PID/cgroup. -ENOENT. */
-int  tree_parse_proc_cgroup(const char *text, const char *controller, char ret[static GROUP_PATH_MAX]);
-
 /* -errno after a failed call, and never 0. */
 static inline int tree_errno(void)
 {

@@ -202,6 +202,19 @@ bool str_ends(const char *text, const char *suffix)
 	return n >= m && memcmp(text + n - m, suffix, m) == 0;
 }
 
+bool str_has_word(const char *text, size_t n, const char *word, const char *separators)
+{
+	const char *end = text + n;
+
+	for (const char *p = text, *at; p < end; p = at + 1) {
+		for (at = p; at < end && strchr(separators, *at) == NULL; at++)
+			;
+		if (at > p && strlen(word) == (size_t)(at - p) && memcmp(p, word, (size_t)(at - p)) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool str_is_space(char c)
 {
 	return c == ' ' || c == '\t';

@@ -28,6 +28,7 @@ const char *str_escape_n(char *dst, size_t size, const char *src, size_t n);
 bool str_equal(const char *a, const char *b);
 bool str_starts(const char *text, const char *prefix);
 bool str_ends(const char *text, const char *suffix);
+bool str_has_word(const char *text, size_t n, const char *word, const char *separators); /* among the first n bytes */
 bool str_is_space(char c);                      /* ' ' and '\t' */
 
 /* One character of UTF-8 at s (n > 0 bytes there): its length 1..4 with *ret_char set,

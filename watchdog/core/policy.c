@@ -356,8 +356,7 @@ static bool unit_match(const char *pattern, const char *name)
 	return glob_match(pattern, bare);
 }
 
-/* The kernel cuts a name at 15 bytes, so a longer plain pattern means its beginning. */
-static bool process_match(const char *pattern, const char *comm)
+bool glob_match_comm(const char *pattern, const char *comm)
 {
 	if (glob_match(pattern, comm))
 		return true;
@@ -404,7 +403,7 @@ static bool glob_names(const struct glob *glob, const struct group_info *info, c
 		return glob_match(glob->text, info->path);
 	case MATCH_PROCESSES:
 		for (i = 0; i < GROUP_PROCS_MAX; i++)
-			if (info->procs[i][0] && process_match(glob->text, info->procs[i]))
+			if (info->procs[i][0] && glob_match_comm(glob->text, info->procs[i]))
 				return true;
 		return false;
 	case MATCH_USERS:

@@ -106,6 +106,9 @@ int policy_validate(const struct policy_set *set, int *ret_index, char *ret_why,
 /* Shell-style match: * ? [a-z], no escapes, '/' is an ordinary character. Bounded
  * time for every pattern. */
 bool glob_match(const char *pattern, const char *text);
+/* The same for a process's name: the kernel cuts it at 15 bytes, so a longer plain
+ * pattern means its beginning. */
+bool glob_match_comm(const char *pattern, const char *comm);
 
 /* Does the policy name this cgroup? Units= and Containers= match info->name or the
  * last component of the path, Cgroups= the path, Processes= any of procs, Users= the

@@ -50,22 +50,6 @@ static bool span_is(struct span w, const char *text)
 	return w.n == strlen(text) && memcmp(w.s, text, w.n) == 0;
 }
 
-static bool has_option(struct span options, const char *name)
-{
-	size_t n = strlen(name);
-	const char *p = options.s, *end = options.s + options.n, *comma;
-
-	while (p < end) {
-		comma = memchr(p, ',', (size_t)(end - p));
-		if (!comma)
-			comma = end;
-		if ((size_t)(comma - p) == n && memcmp(p, name, n) == 0)
-			return true;
-		p = comma + 1;
-	}
-	return false;
-}
-
 static bool unescape(struct span w, char *ret, size_t size)
 {
 	size_t i, n = 0;
@@ -132,7 +116,7 @@ int mounts_parse(const char *mountinfo, struct mounts *ret)
 			take(m.v2, &whole[ELEMENTSOF(v1)], root, point);
 		else if (span_is(type, "cgroup"))
 			for (i = 0; i < ELEMENTSOF(v1); i++)
-				if (has_option(options, v1[i].controller))
+				if (str_has_word(options.s, options.n, v1[i].controller, ","))
 					take(v1[i].dst, &whole[i], root, point);
 	}
 	if (!lines)
@@ -179,34 +163,4 @@ int mounts_read(const char *root, struct mounts *ret)
 	close(fd);
 	text[n] = 0;
 	return mounts_parse(text, ret);
-}
-
-int mounts_parse_own(const char *cgroup, enum mounts_layout layout, char *ret, unsigned size)
-{
-	const char *line, *end, *colon, *path;
-	struct span controllers;
-
-	for (line = cgroup; *line; line = *end ? end + 1 : end) {
-		end = strchr(line, '\n');
-		if (!end)
-			end = line + strlen(line);
-		colon = memchr(line, ':', (size_t)(end - line));
-		if (!colon)
-			continue;
-		path = memchr(colon + 1, ':', (size_t)(end - colon - 1));
-		if (!path)
-			continue;
-		controllers = (struct span){ colon + 1, (size_t)(path - colon - 1) };
-		if (layout == MOUNTS_V2 ? controllers.n != 0 : !has_option(controllers, "cpu"))
-			continue;
-		path++;
-		if (*path != '/')
-			return -EINVAL;
-		if ((size_t)(end - path) >= size)
-			return -ENAMETOOLONG;
-		memcpy(ret, path, (size_t)(end - path));
-		ret[end - path] = 0;
-		return 0;
-	}
-	return -ENOENT;
 }

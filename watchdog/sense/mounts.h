@@ -23,6 +23,3 @@ struct mounts {                 /* "" = not mounted */
  * of a hierarchy whose own root is "/" wins, else its first. */
 int mounts_parse(const char *mountinfo, struct mounts *ret);
 int mounts_read(const char *root, struct mounts *ret);  /* paths stay without root */
-
-/* The path of a task in the measuring hierarchy, from /proc/PID/cgroup. */
-int mounts_parse_own(const char *cgroup, enum mounts_layout layout, char *ret, unsigned size);

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/macro.h"
+#include "base/cgpath.h"
 #include "base/str.h"
 #include "core/action.h"
 #include "sense/cgfile.h"
@@ -90,17 +91,6 @@ static int read_text(const char *root, const char *path, const char *file, char 
 	return cgfile_read_at(AT_FDCWD, full, buf, size);
 }
 
-static bool has_word(const char *text, const char *word)
-{
-	size_t n = strlen(word);
-	const char *p;
-
-	for (p = text; (p = strstr(p, word)) != NULL; p += n)
-		if ((p == text || p[-1] == ' ') && (p[n] == ' ' || p[n] == '\n' || p[n] == 0))
-			return true;
-	return false;
-}
-
 static enum probe_key choose_key(const char *root, const struct mounts *m)
 {
 	char buf[512];
@@ -109,7 +99,7 @@ static enum probe_key choose_key(const char *root, const struct mounts *m)
 		return PROBE_KEY_CPU;
 	if (read_text(root, m->v2, "/cgroup.controllers", buf, sizeof(buf)) < 0)
 		return PROBE_KEY_INODE;
-	return has_word(buf, "pids") ? PROBE_KEY_PIDS : has_word(buf, "memory") ? PROBE_KEY_MEMORY : PROBE_KEY_INODE;
+	return str_has_word(buf, strlen(buf), "pids", " \n") ? PROBE_KEY_PIDS : str_has_word(buf, strlen(buf), "memory", " \n") ? PROBE_KEY_MEMORY : PROBE_KEY_INODE;
 }
 
 const char *sampler_without(const struct sampler *s)
@@ -167,7 +157,7 @@ static void find_self(struct sampler *s, const struct sampler_config *config)
 		if (config->self[i])
 			cgroups_add_self(s->cgroups, config->self[i]);
 	if (read_text(config->root, "/proc/self/cgroup", "", buf, sizeof(buf)) > 0 &&
-	    mounts_parse_own(buf, cgroups_mounts(s->cgroups)->layout, path, sizeof(path)) == 0 && strstr(path, "/reprieve") != NULL)
+	    cgpath_of(buf, cgroups_mounts(s->cgroups)->layout == MOUNTS_V2 ? "" : "cpu", path, sizeof(path)) == 0 && strstr(path, "/reprieve") != NULL)
 		cgroups_add_self(s->cgroups, path);
 }
 

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cgpath.h"
 #include "base/cleanup.h"
 #include "base/macro.h"
 #include "base/str.h"
@@ -202,18 +203,11 @@ static int32_t read_tgid(int32_t tid)
 	return p != NULL ? (int32_t)strtol(p + 6, NULL, 10) : tid;
 }
 
-/* As in core/policy: the kernel cuts a name at 15 bytes, so a longer plain pattern
- * means its beginning. */
 static bool matches(const struct talk_globs *g, const char *comm)
 {
-	bool full = strlen(comm) == COMM_MAX - 1;
-
-	for (uint32_t i = 0; i < g->n; i++) {
-		const char *p = g->text[i];
-
-		if (glob_match(p, comm) || (full && p[strcspn(p, "*?[")] == '\0' && strncmp(p, comm, COMM_MAX - 1) == 0))
+	for (uint32_t i = 0; i < g->n; i++)
+		if (glob_match_comm(g->text[i], comm))
 			return true;
-	}
 	return false;
 }
 
@@ -264,38 +258,6 @@ int rank_end(struct rank *r, struct names *names, const struct talk_globs *keep,
 	return 0;
 }
 
-int rank_cgroup_of(const char *text, const char *controller, char *buf, size_t size)
-{
-	size_t want = strlen(controller);
-
-	for (const char *line = text; *line != '\0'; ) {
-		const char *end = strchrnul(line, '\n'), *names = memchr(line, ':', (size_t)(end - line)), *path;
-
-		if (names != NULL && (path = memchr(names + 1, ':', (size_t)(end - names - 1))) != NULL) {
-			bool hit = want == 0 && path == names + 1;
-
-			for (const char *w = names + 1; want > 0 && w < path; ) {
-				const char *stop = memchr(w, ',', (size_t)(path - w));
-
-				stop = stop != NULL ? stop : path;
-				hit = hit || ((size_t)(stop - w) == want && memcmp(w, controller, want) == 0);
-				w = stop + 1;
-			}
-			if (hit) {
-				size_t n = (size_t)(end - path - 1);
-
-				if (n >= size)
-					return -ENAMETOOLONG;
-				memcpy(buf, path + 1, n);
-				buf[n] = '\0';
-				return 0;
-			}
-		}
-		line = *end == '\n' ? end + 1 : end;
-	}
-	return -ENOENT;
-}
-
 struct finding {
 	const char *controller;
 	const struct talk_globs *globs;
@@ -331,7 +293,7 @@ static void find_one(int32_t pid, const char *shown, void *data)
 		return;
 	(void)str_format(path, sizeof(path), "/proc/%d/cgroup", pid);
 	if (root_read_file(AT_FDCWD, path, text, sizeof(text)) <= 0 ||
-	    rank_cgroup_of(text, f->controller, row.path, sizeof(row.path)) < 0)
+	    cgpath_of(text, f->controller, row.path, sizeof(row.path)) < 0)
 		return;
 	h = hash(row.comm, hash(row.path, UINT64_C(14695981039346656037)));
 	for (uint32_t i = 0; i < f->n; i++)

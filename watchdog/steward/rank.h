@@ -41,6 +41,3 @@ int rank_end(struct rank *r, struct names *names, const struct talk_globs *keep,
 #define FIND_PROCS_MAX 32768
 typedef void (*rank_found_fn)(const struct talk_found_row *row, void *data);
 int rank_find(struct names *names, const char *controller, const struct talk_globs *globs, rank_found_fn fn, void *data);
-
-/* The path of `controller` ("" = v2) in the text of /proc/PID/cgroup. -ENOENT, -ENAMETOOLONG. */
-int rank_cgroup_of(const char *text, const char *controller, char *buf, size_t size);

@@ -16,20 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cgpath.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/root.h"
-
-/* Is `word` one of the comma-separated words of list? */
-static bool has_word(const char *list, const char *word)
-{
-	size_t n = strlen(word);
-
-	for (const char *p = list; (p = strstr(p, word)) != NULL; p += n)
-		if ((p == list || p[-1] == ',') && (p[n] == ',' || p[n] == '\0' || p[n] == '\n'))
-			return true;
-	return false;
-}
 
 enum owngroup_kind owngroup_parse(const char *line, char point[static OWNGROUP_PATH_MAX])
 {
@@ -39,7 +29,7 @@ enum owngroup_kind owngroup_parse(const char *line, char point[static OWNGROUP_P
 	if (tail == NULL || sscanf(line, "%*s %*s %*s %*s %255s", point) != 1 ||
 	    sscanf(tail + 3, "%31s %*s %511s", type, options) != 2 || strchr(point, '\\') != NULL)
 		return OWNGROUP_NEITHER;
-	return str_equal(type, "cgroup") && has_word(options, "cpu") ? OWNGROUP_CPU : str_equal(type, "cgroup2") ? OWNGROUP_V2 : OWNGROUP_NEITHER;
+	return str_equal(type, "cgroup") && str_has_word(options, strlen(options), "cpu", ",") ? OWNGROUP_CPU : str_equal(type, "cgroup2") ? OWNGROUP_V2 : OWNGROUP_NEITHER;
 }
 
 int owngroup_mount(char *buf, size_t size, bool *ret_v2)
@@ -74,32 +64,20 @@ int owngroup_mount(char *buf, size_t size, bool *ret_v2)
 
 int owngroup_self(char *buf, size_t size, size_t *ret_mount, bool *ret_v2)
 {
-	_cleanup_(cleanup_fclose) FILE *f = NULL;
-	_cleanup_(cleanup_free) char *line = NULL;
-	char mount[OWNGROUP_PATH_MAX];
-	size_t room = 0;
+	char mount[OWNGROUP_PATH_MAX], text[8192], path[1024];
 	bool v2;
 	int r = owngroup_mount(mount, sizeof(mount), &v2);
 
 	if (r < 0)
 		return r;
-	f = fopen("/proc/self/cgroup", "re");
-	if (f == NULL)
-		return -errno;
-	while (getline(&line, &room, f) > 0) {
-		char *names = strchr(line, ':'), *path = names != NULL ? strchr(names + 1, ':') : NULL;
-
-		if (path == NULL)
-			continue;
-		*path++ = '\0';
-		path[strcspn(path, "\n")] = '\0';
-		if (v2 ? !str_starts(line, "0") || names[1] != '\0' : !has_word(names + 1, "cpu"))
-			continue;
-		*ret_mount = strlen(mount);
-		*ret_v2 = v2;
-		return str_format(buf, size, "%s%s", mount, str_equal(path, "/") ? "" : path) ? 0 : -ENAMETOOLONG;
-	}
-	return -ENOENT;
+	r = (int)root_read_file(AT_FDCWD, "/proc/self/cgroup", text, sizeof(text));
+	if (r >= 0)
+		r = cgpath_of(text, v2 ? "" : "cpu", path, sizeof(path));
+	if (r < 0)
+		return r;
+	*ret_mount = strlen(mount);
+	*ret_v2 = v2;
+	return str_format(buf, size, "%s%s", mount, str_equal(path, "/") ? "" : path) ? 0 : -ENAMETOOLONG;
 }
 
 int owngroup_weigh(const struct owngroup *g, unsigned weight)
@@ -134,7 +112,7 @@ int owngroup_make(struct owngroup *g, const char *name, unsigned weight)
 		if (top < 0)
 			return top;
 		if (root_read_file(top, "cgroup.subtree_control", text, sizeof(text)) < 0 ||
-		    (!str_starts(text, "cpu ") && !str_starts(text, "cpu\n") && strstr(text, " cpu ") == NULL && strstr(text, " cpu\n") == NULL))
+		    !str_has_word(text, strlen(text), "cpu", " \n"))
 			return -EOPNOTSUPP;
 	}
 	if (!str_format(path, sizeof(path), "%s/%s", mount, name))
