@@ -151,7 +151,8 @@ install: all
 	$(Q)for u in packaging/systemd/*.service; do sed 's,^\(Exec[A-Za-z]*=\)/usr/,\1$(PREFIX)/,' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/} || exit; done
 	$(Q)chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/reprieve*.service
 	$(Q)install -D -m 644 packaging/systemd/reprieve.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/reprieve.conf
-	$(Q)[ -n "$(DESTDIR)" ] || systemd-sysusers $(PREFIX)/lib/sysusers.d/reprieve.conf 2>/dev/null || echo "no systemd-sysusers here: make a system user 'reprieve' for the courier"
+	$(Q)[ -n "$(DESTDIR)" ] || systemd-sysusers $(PREFIX)/lib/sysusers.d/reprieve.conf 2>/dev/null || getent passwd reprieve >/dev/null || \
+		echo "no user for the courier, since systemd-sysusers is missing or failed: useradd --system --no-create-home --shell /usr/sbin/nologin reprieve"
 	$(Q)[ -e $(DESTDIR)/etc/reprieve/reprieve.conf ] || install -m 644 packaging/reprieve.conf $(DESTDIR)/etc/reprieve/
 clean:
 	$(Q)rm -rf $B
