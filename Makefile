@@ -20,6 +20,8 @@ PKG     ?= pkg-config
 VERSION := 0.1.0
 SEEDS   ?= 500
 Q       := $(if $(V),,@)
+# A make in a make has nothing to say of what is there already.
+INNER   := --no-print-directory $(if $(V),,-s)
 say      = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2);)
 
 PROCLIB := $(shell $(PKG) --exists libproc2 2>/dev/null && echo libproc2 || echo libprocps)
@@ -80,7 +82,7 @@ $(SIM): $(wildcard tests/sim/*.c tests/sim/*.h) $(LIB)
 $B/tools/%: tests/tools/%.c $(LIB)
 	$(call say,TOOL,$@)mkdir -p $(@D) && $(CC) $(ALLFLAGS) -o $@ $< $(LDALL) $(LIB) $(LIBS) -lpthread
 $B/fuzzlib/libreprieve.a: FORCE
-	$(Q)$(MAKE) --no-print-directory B=$B/fuzzlib CC=$(CLANG) WERROR= \
+	$(Q)$(MAKE) $(INNER) B=$B/fuzzlib CC=$(CLANG) WERROR= \
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" lib
 $B/fuzz/%: tests/fuzz/%.c tests/fuzz/stage.h $B/fuzzlib/libreprieve.a
 	$(call say,FUZZ,$@)mkdir -p $(@D) && $(CLANG) -std=gnu11 -D_GNU_SOURCE -Iwatchdog -I. -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
@@ -96,42 +98,42 @@ ifneq ($(filter tests check% demo fuzz sim bench% lint sanitize,$(filter-out %-b
 endif
 tests:
 	$(Q)packaging/deps fast
-	$(Q)$(MAKE) --no-print-directory tests-built
+	$(Q)$(MAKE) $(INNER) tests-built
 tests-built: $(UNIT) $(SIM) $(TOOLS)
 check-fast:
 	$(Q)packaging/deps fast
-	$(Q)$(MAKE) --no-print-directory check-fast-built
+	$(Q)$(MAKE) $(INNER) check-fast-built
 check-fast-built: all $(UNIT) $(SIM)
 	$(Q)tests/run fast $B
 check:
 	$(Q)packaging/deps test
-	$(Q)$(MAKE) --no-print-directory check-built
+	$(Q)$(MAKE) $(INNER) check-built
 check-built: all tests-built
 	$(Q)tests/run all $B
 check-vm:
 	$(Q)packaging/deps vm
-	$(Q)$(MAKE) --no-print-directory all $(TOOLS)
-	$(Q)$(MAKE) --no-print-directory install DESTDIR=$B/root
+	$(Q)$(MAKE) $(INNER) all $(TOOLS)
+	$(Q)$(MAKE) $(INNER) install DESTDIR=$B/root
 	$(Q)REPRIEVE_VM_ROOT=$(abspath $B)/root tests/vm/run $(VMFLAGS)
 demo: BEGAN := $(shell cut -d. -f1 /proc/uptime)
 demo:
 	$(Q)packaging/deps demo
-	$(Q)$(MAKE) --no-print-directory -j2 all $(TOOLS)
+	$(Q)$(MAKE) $(INNER) -j2 all $(TOOLS)
 	$(Q)/usr/bin/python3 tests/demo/demo.py --build $B --began $(BEGAN)
 fuzz:
 	$(Q)packaging/deps fuzz
-	$(Q)$(MAKE) --no-print-directory fuzz-built
+	$(Q)$(MAKE) $(INNER) fuzz-built
 fuzz-built: $(FUZZ)
 	$(Q)tests/fuzz/run $B/fuzz
 sim:
 	$(Q)packaging/deps build
-	$(Q)$(MAKE) --no-print-directory sim-built
+	$(Q)$(MAKE) $(INNER) sim-built
 sim-built: $(SIM)
 	$(Q)$(SIM) --seeds $(SEEDS)
 bench: bench-relief
 bench-relief:
 	$(Q)packaging/deps bench
-	$(Q)$(MAKE) --no-print-directory all tests-built
+	$(Q)$(MAKE) $(INNER) all tests-built
 	$(Q)/usr/bin/python3 tests/bench/run all
 figures:
 	$(Q)/usr/bin/python3 tests/bench/figures
@@ -139,7 +141,7 @@ lint:
 	$(Q)packaging/deps lint
 	$(Q)tests/lint $B
 sanitize:
-	$(Q)$(MAKE) --no-print-directory B=$B/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" check-fast
+	$(Q)$(MAKE) $(INNER) B=$B/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" check-fast
 
 install: all
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/reprieve $(DESTDIR)$(POLICIES) $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/reprieve/policies
@@ -149,7 +151,8 @@ install: all
 	$(Q)for u in packaging/systemd/*.service; do sed 's,^\(Exec[A-Za-z]*=\)/usr/,\1$(PREFIX)/,' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/} || exit; done
 	$(Q)chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/reprieve*.service
 	$(Q)install -D -m 644 packaging/systemd/reprieve.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/reprieve.conf
-	$(Q)[ -n "$(DESTDIR)" ] || systemd-sysusers $(PREFIX)/lib/sysusers.d/reprieve.conf 2>/dev/null || echo "no systemd-sysusers here: make a system user 'reprieve' for the courier"
+	$(Q)[ -n "$(DESTDIR)" ] || systemd-sysusers $(PREFIX)/lib/sysusers.d/reprieve.conf 2>/dev/null || getent passwd reprieve >/dev/null || \
+		echo "no user for the courier, since systemd-sysusers is missing or failed: useradd --system --no-create-home --shell /usr/sbin/nologin reprieve"
 	$(Q)[ -e $(DESTDIR)/etc/reprieve/reprieve.conf ] || install -m 644 packaging/reprieve.conf $(DESTDIR)/etc/reprieve/
 clean:
 	$(Q)rm -rf $B

@@ -95,40 +95,62 @@ def obey():
         signal.signal(s, signal.SIG_DFL)
 
 
-_alone = {"fd": -1, "labs": 0}
+_alone = {"fd": None, "labs": 0}
+
+
+def _lock(path):
+    """A lock of the file that has this name, None while somebody has it. A holder removes the file before it
+    lets go, so whoever waited with the old one in hand finds another one, or none, and opens that."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(fd), os.stat(path)):
+                return fd
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _unlock(fd, path):
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+    os.close(fd)
 
 
 @contextlib.contextmanager
 def alone():
     """One lab at a time on a machine: the guard of a second one would squeeze the loads of the
     first, and both would measure nonsense. Several in one process are one."""
-    if _alone["labs"] == 0:
-        fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline, said = time.monotonic() + LOCK_WAIT, False
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not said:
-                    print("waiting for another lab on this machine to end", file=sys.stderr, flush=True)
-                    said = True
-                if time.monotonic() > deadline:
-                    os.close(fd)
-                    raise Missing(f"another lab has been running for {LOCK_WAIT} s; see {STATE} for its pid") from None
-                time.sleep(0.2)
-            except BaseException:
-                os.close(fd)
-                raise
-        _alone["fd"] = fd
-    _alone["labs"] += 1
+    deadline, said, mine = time.monotonic() + LOCK_WAIT, False, False
     try:
+        while not mine:
+            with deaf():                # locked and known, or neither
+                if _alone["labs"] == 0:
+                    _alone["fd"] = _lock(LOCK)
+                mine = _alone["fd"] is not None
+                _alone["labs"] += mine
+            if mine:
+                break
+            if not said:
+                print("waiting for another lab on this machine to end", file=sys.stderr, flush=True)
+                said = True
+            if time.monotonic() > deadline:
+                raise Missing(f"another lab has been running for {LOCK_WAIT} s; see {STATE} for its pid")
+            time.sleep(0.2)
         yield
     finally:
-        _alone["labs"] -= 1
-        if _alone["labs"] == 0:
-            os.close(_alone["fd"])
-            _alone["fd"] = -1
+        with deaf():
+            _alone["labs"] -= mine
+            if mine and _alone["labs"] == 0:
+                _unlock(_alone["fd"], LOCK)
+                _alone["fd"] = None
 
 
 def start_time(pid):

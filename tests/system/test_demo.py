@@ -44,7 +44,7 @@ class Demo:
     def __init__(self, *args, wrap=(), guard="", **popen):
         self.tmp = tempfile.mkdtemp(prefix="demo-", dir="/tmp")
         os.chmod(self.tmp, 0o1777)
-        self.before, self.sshd = ours(), os.path.isdir("/run/sshd")
+        self.before, self.sshd, self.lock = ours(), os.path.isdir("/run/sshd"), os.path.exists(labtree.LOCK)
         self.log = self.tmp + ".log"
         # a copy of the build's names, so that demo.json is this run's own
         self.build = os.path.join(self.tmp, "build")
@@ -119,6 +119,7 @@ class Demo:
         assert not os.path.isdir(f"{STATE}/{self.proc.pid}")
         assert os.listdir(self.tmp) == ["build"], self.text()
         assert os.path.isdir("/run/sshd") == self.sshd
+        assert self.lock or not os.path.exists(labtree.LOCK)
 
 
 # The words of the output after which Ctrl-C comes, and how long after.
@@ -326,6 +327,43 @@ def test_a_guard_is_running(tmp_path, monkeypatch):
                 place.__enter__()
             assert place.dir is None
         os.unlink(tmp_path / name)
+
+
+def test_one_lab_at_a_time(tmp_path):
+    """Each holder removes the lock's file, and still there is never a second one."""
+    script = f"""
+import os, sys
+sys.path.insert(0, {os.path.dirname(labtree.__file__)!r})
+import labtree
+done = 0
+while done < 300:
+    fd = labtree._lock("lock")
+    if fd is None:
+        continue
+    os.close(os.open("holder", os.O_CREAT | os.O_EXCL))
+    os.unlink("holder")
+    labtree._unlock(fd, "lock")
+    done += 1
+"""
+    procs = [subprocess.Popen(["/usr/bin/python3", "-B", "-c", script], cwd=tmp_path) for _ in range(4)]
+    assert [p.wait(PATIENCE) for p in procs] == [0] * 4
+    assert os.listdir(tmp_path) == []
+
+
+def test_several_labs_of_a_process_are_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(labtree, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(labtree, "_alone", {"fd": None, "labs": 0})
+    monkeypatch.setattr(labtree, "LOCK_WAIT", 0)
+    with labtree.alone():
+        with labtree.alone():
+            pass
+        assert labtree._lock(labtree.LOCK) is None
+    assert os.listdir(tmp_path) == []
+    with labtree.alone():
+        monkeypatch.setattr(labtree, "_alone", {"fd": None, "labs": 0})       # another process
+        with pytest.raises(Missing, match="another lab"), labtree.alone():
+            pass
+        assert labtree._alone == {"fd": None, "labs": 0} and os.listdir(tmp_path) == ["lock"]
 
 
 def test_the_demo_beside_a_guard(tmp_path):

@@ -38,6 +38,13 @@ def test_the_stewards_paths_exist_at_boot():
     assert [p for p in paths if p.startswith("-")] == ["-/run/reprieve"]
 
 
+def test_nothing_is_given_that_nobody_uses():
+    """A directory that would stay empty, a system call that no code makes."""
+    guard = settings("reprieve.service")
+    assert [k for k in guard if k.endswith("Directory")] == ["RuntimeDirectory"]
+    assert guard["SystemCallFilter"] == ["@system-service bpf open_by_handle_at"]
+
+
 def test_units_name_the_prefix(tmp_path):
     """What a unit starts is where it was installed; policies are where the guard looks."""
     subprocess.run(["make", "-C", L.REPO, "-s", "install", f"B={L.BUILD}", f"DESTDIR={tmp_path}", "PREFIX=/opt/relief"], check=True)
