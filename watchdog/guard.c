@@ -424,7 +424,9 @@ static void remove_own_groups(void)
 		return;
 	for (size_t i = 0; i < ELEMENTSOF(own); i++) {
 		str_format(path, sizeof(path), "%s/%s", m.layout == MOUNTS_V2 ? m.v2 : m.cpu, own[i]);
-		(void)rmdir(path);
+		/* Who was in it may not have ended yet. */
+		for (int tries = 0; rmdir(path) < 0 && errno == EBUSY && tries < 10; tries++)
+			(void)usleep(20000);
 	}
 }
 

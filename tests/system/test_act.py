@@ -55,6 +55,20 @@ def test_scenario(rundir, kind, name):
 
 
 @needs_v1
+def test_a_cgroup_named_like_a_jail_is_not_taken_for_one(driver, group):
+    theirs = group.cpu + "/reprieve-q"
+    os.mkdir(theirs)
+    try:
+        write(theirs + "/cpu.cfs_quota_us", 70000)
+        a = group.spawn()
+        out = driver.run(f"jail:{group.path}:5000:25000:{a}", "live")
+        assert out[0].startswith("jail failed EBUSY") and "not ours" in out[0] and "live 0" in out, out
+        assert read(theirs + "/cpu.cfs_quota_us") == "70000"
+    finally:
+        os.rmdir(theirs)
+
+
+@needs_v1
 def test_a_parent_limited_meanwhile_does_not_keep_the_squeeze(driver, groups):
     """v1 refuses the child's original above its parent's new quota; then it has no quota of its own."""
     top = groups("limited")

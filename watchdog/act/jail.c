@@ -96,6 +96,8 @@ static int jail_possible(const struct place *group)
 	int r;
 
 	str_escape(name, sizeof(name), group->path);
+	if (faccessat(group->fd, JAIL_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return place_fail(group, -EBUSY, "cgroup %s cannot have a jail: it has a cgroup %s that is not ours", name, JAIL_NAME);
 	if (!group->v2)
 		return 1;
 	r = place_read(group, "cgroup.controllers", text);

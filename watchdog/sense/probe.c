@@ -134,8 +134,7 @@ static int explain(int error, struct missing *m)
 		/* The verifier answers EACCES too, with a log; permission is denied before it runs. */
 		if (error == -EPERM) {
 			say(m, "probe-permission", "the kernel does not let us load the BPF probe" WITHOUT,
-			    "give the service CAP_BPF and CAP_PERFMON, LimitMEMLOCK=infinity, and allow the bpf and "
-			    "perf_event_open calls in its filter; on SELinux systems see ausearch -m avc");
+			    "give the service CAP_BPF and CAP_PERFMON, LimitMEMLOCK=infinity, and allow the bpf call in its filter; on SELinux systems see ausearch -m avc");
 			return PROBE_E_PERMISSION;
 		}
 	}
