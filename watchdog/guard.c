@@ -126,6 +126,7 @@ static int on_signal(struct loop *l, int signo, void *data)
 			canary_set_weight(g->canary, policy_canary_weight(&g->sets[g->set]));
 		if (g->upkeep.raised != (g->sets[g->set].settings.mode != MODE_OBSERVE))
 			upkeep_raise(&g->upkeep, !g->upkeep.raised);
+		lifted_mode(g->o.rundir, g->sets[g->set].settings.mode == MODE_RESCUE);
 		log_notice("new policies are in force: %u sections", g->sets[g->set].n_policies);
 	} else {
 		struct action said = { .verb = VERB_REPORT, .reason = { .why = WHY_POLICY, .policy = -1 } };
@@ -375,6 +376,7 @@ static int wire_up(struct guard *g)
 	driver_start(&g->driver, g->sampler);
 	driver_policies(&g->driver, &g->sets[g->set]);
 	requests_restore_pause(&g->requests);
+	lifted_mode(g->o.rundir, g->sets[g->set].settings.mode == MODE_RESCUE);
 	if (lifted_within(g->o.rundir, LIFTED_RECENTLY))
 		driver_lifted(&g->driver);
 	if (notify_watchdog() != USEC_INFINITY)

@@ -187,6 +187,21 @@ def test_rescue_that_was_interrupted_does_not_wait_again(lab, unleashed, how):
         assert time.monotonic() - began < wait - 2, why_text(g)
 
 
+def test_rescue_after_enforce_waits(lab, unleashed):
+    """What enforce had squeezed says nothing of how long the way in was dead."""
+    wait = 6
+    guard = lab.guard("enforce", settings={"RescueFor": f"{wait}s", "RescueLogin": "1s", "Lifeline": "no"}, policies=policy(lab), shipped=False)
+    with guard as g, probing(lab):
+        unleashed.go()
+        assert g.wait_squeeze(30) is not None, why_text(g)
+        g.stop()
+        g.mode = "rescue"
+        began = time.monotonic()
+        g.start()
+        assert g.wait_squeeze(60) is not None, why_text(g)
+        assert time.monotonic() - began >= wait, why_text(g)
+
+
 def test_observe_touches_nothing_and_names_the_leaf(lab, loads, calm):
     """Two hog services; one is the culprit, the other only looks like one."""
     mild, wild = lab.tree.group("svc-mild"), lab.tree.group("svc-wild")

@@ -15,6 +15,7 @@
 #include "sys/root.h"
 
 #define LIFTED_FILE "lifted"
+#define RESCUE_FILE "rescue"            /* is there while rescue is in force, and after a crash of it */
 
 unsigned act_squeezed(const struct act *a)
 {
@@ -30,11 +31,21 @@ static int open_dir(const char *rundir)
 	return open(rundir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+void lifted_mode(const char *rundir, bool rescue)
+{
+	_cleanup_(cleanup_close) int dir = open_dir(rundir), fd = -1;
+
+	if (dir >= 0 && rescue)
+		fd = openat(dir, RESCUE_FILE, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	else if (dir >= 0)
+		(void)unlinkat(dir, RESCUE_FILE, 0);
+}
+
 void lifted_note(const char *rundir)
 {
 	_cleanup_(cleanup_close) int dir = open_dir(rundir), fd = -1;
 
-	if (dir >= 0)
+	if (dir >= 0 && faccessat(dir, RESCUE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		fd = openat(dir, LIFTED_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		(void)dprintf(fd, "%llu\n", (unsigned long long)loop_clock());

@@ -10,7 +10,11 @@
 
 #include "base/units.h"
 
-/* Now, CLOCK_BOOTTIME. */
+/* Is rescue in force from now on? Only what rescue had squeezed is noted: a guard in enforce
+ * had not seen the way in dead for long. */
+void lifted_mode(const char *rundir, bool rescue);
+
+/* Now, CLOCK_BOOTTIME; nothing where rescue was not in force. */
 void lifted_note(const char *rundir);
 void lifted_forget(const char *rundir);         /* a person put everything back, and meant it */
 
