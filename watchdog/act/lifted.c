@@ -33,12 +33,15 @@ static int open_dir(const char *rundir)
 
 void lifted_mode(const char *rundir, bool rescue)
 {
-	_cleanup_(cleanup_close) int dir = open_dir(rundir), fd = -1;
+	_cleanup_(cleanup_close) int dir = open_dir(rundir);
+	int fd;
 
-	if (dir >= 0 && rescue)
-		fd = openat(dir, RESCUE_FILE, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-	else if (dir >= 0)
+	if (dir >= 0 && !rescue)
 		(void)unlinkat(dir, RESCUE_FILE, 0);
+	if (dir < 0 || !rescue)
+		return;
+	fd = openat(dir, RESCUE_FILE, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	cleanup_close(&fd);
 }
 
 void lifted_note(const char *rundir)
