@@ -395,9 +395,9 @@ int journal_keep(struct journal *j)
 	for (at = 0; r >= 0 && at < JOURNAL_FILE_SIZE; at += (off_t)sizeof(page)) {
 		ssize_t n = pread(j->fd, page, sizeof(page), at);
 
-		if (n <= 0)
+		if (n == 0)
 			break;          /* a short one stays so */
-		r = journal_write(fd, page, (size_t)n, at);
+		r = n < 0 ? -errno : journal_write(fd, page, (size_t)n, at);
 	}
 	if (r >= 0 && renameat(j->dir_fd, JOURNAL_NEW, j->dir_fd, JOURNAL_FILE) < 0)
 		r = -errno;
