@@ -17,7 +17,9 @@
 
 #define DRIVER_SWEEP  (60 * USEC_PER_SEC)       /* between two looks for processes by name, in calm */
 #define DRIVER_SWEEP_ALARM (10 * USEC_PER_SEC) /* ... in alarm: a database may be started there too; a new container: after a second */
-#define DRIVER_DRIFT  (500 * USEC_PER_MSEC)     /* between two looks at what is squeezed */
+#define DRIVER_DRIFT  (500 * USEC_PER_MSEC)     /* between two looks at what is squeezed, */
+#define DRIVER_DRIFT_CALM (2 * USEC_PER_SEC)    /* ... or, in calm, at the lifelines */
+#define DRIVER_TOLD   USEC_PER_SEC              /* so often the engine hears that all is quiet */
 #define DRIVER_GLANCE 5                 /* pressure of a fifth of Alarm= makes the next calm tick come early */
 #define DRIVER_SLOW   (400 * USEC_PER_MSEC)     /* alarm tick without BPF: reading every cpu.stat costs more */
 
@@ -36,7 +38,7 @@ struct driver {
 	bool service;                           /* and it runs us as reprieve.service */
 	unsigned wants;                         /* enum sense_want in force */
 	bool glance;                            /* the next calm tick comes early */
-	usec_t last_tick, last_sweep, last_drift;
+	usec_t last_tick, last_told, last_sweep, last_drift;
 	uint64_t ticks;
 	struct loop_timer tick, deadline, pending;
 

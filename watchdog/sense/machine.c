@@ -336,6 +336,12 @@ int machine_read_calm(struct machine *m, usec_t window, struct machine_sample *r
 	return 0;
 }
 
+void machine_read_stalls(struct machine *m, usec_t window, struct machine_sample *s)
+{
+	read_psi(&m->memory, window, &s->mem_some, &s->mem_full);
+	read_psi(&m->io, window, &s->io_some, &s->io_full);
+}
+
 void machine_prime(struct machine *m)
 {
 	permyriad_t ignored;
@@ -396,8 +402,7 @@ int machine_read(struct machine *m, usec_t window, struct machine_sample *ret)
 			s.cpu_some = runqueue(m, running);
 	}
 	read_psi(&m->cpu, window, &s.cpu_some, NULL);
-	read_psi(&m->memory, window, &s.mem_some, &s.mem_full);
-	read_psi(&m->io, window, &s.io_some, &s.io_full);
+	machine_read_stalls(m, window, &s);
 	pids = level(m->pid_max);
 	threads = level(m->threads_max);
 	s.tasks_max = pids < 0 ? threads : threads < 0 ? pids : MIN(pids, threads);

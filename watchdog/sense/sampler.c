@@ -2,8 +2,8 @@
 /*
  * sampler: makes the snapshots.
  *
- * Two ways to look. Calm: one pread of /proc/pressure/cpu, and once a second one
- * small piece of the walk over the cgroup tree. Alarm: machine totals, the probe's
+ * Two ways to look. Calm: one pread of /proc/pressure/cpu, once a second one small
+ * piece of the walk over the cgroup tree, and every few seconds memory and io pressure. Alarm: machine totals, the probe's
  * counters, a few cgroups closely, the canary.
  *
  * A delta is only as good as its baseline. Whenever more is wanted than before,
@@ -46,7 +46,7 @@ struct sampler {
 	struct closely *closely;
 	struct gather *gather;
 	struct canary *canary;
-	usec_t last, last_step, last_turn, primed;
+	usec_t last, last_step, last_stalls, last_turn, primed;
 	uint64_t lost_ns;
 	unsigned n_missing;
 	struct missing missing[MISSING_MAX];
@@ -234,7 +234,7 @@ int sampler_new(const struct sampler_config *config, usec_t now, struct sampler 
 	/* The emergency's path once now: paged in, and refused now if at all. */
 	(void)sampler_want(s, SENSE_ALARM | SENSE_PROBE);
 	(void)sampler_want(s, 0);
-	s->last = s->last_step = now;
+	s->last = s->last_step = s->last_stalls = now;
 	*ret = s;
 	return 0;
 }
@@ -350,12 +350,18 @@ static usec_t begin(struct sampler *s, usec_t now, struct snapshot *ret)
 int sampler_calm(struct sampler *s, usec_t now, struct snapshot *ret)
 {
 	usec_t window = begin(s, now, ret);
+	int r;
 
 	if (now - s->last_step >= SAMPLER_CALM_EVERY) {
 		s->last_step = now;
 		cgroups_step(s->cgroups, 0);
 	}
-	return machine_read_calm(s->machine, window, &ret->machine);
+	r = machine_read_calm(s->machine, window, &ret->machine);
+	if (now - s->last_stalls >= SAMPLER_STALLS_EVERY) {
+		machine_read_stalls(s->machine, now - s->last_stalls, &ret->machine);
+		s->last_stalls = now;
+	}
+	return r;
 }
 
 int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret)
@@ -365,6 +371,7 @@ int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret)
 	int r;
 
 	r = machine_read(s->machine, window, &ret->machine);
+	s->last_stalls = now;
 	canary(s, now, &ret->canary);
 	if (r < 0 || !(s->wants & SENSE_PROBE))
 		return r;
