@@ -21,7 +21,7 @@
 
 #define IDLE_WEIGHT 0.3
 #define CANARY_CPU 5000
-#define CANARY_EVERY USEC_PER_SEC
+#define CANARY_EVERY (1250 * USEC_PER_MSEC)
 
 void machine_init(struct machine *m, uint64_t seed)
 {

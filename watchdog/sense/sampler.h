@@ -19,7 +19,7 @@
 #define SAMPLER_CHECK_BUDGET  100               /* ... for who runs and cannot be squeezed, as far as is known */
 #define SAMPLER_CALM_EVERY    USEC_PER_SEC      /* between steps of the walk in calm */
 #define SAMPLER_STALLS_EVERY  (5 * USEC_PER_SEC) /* between looks at memory and io in calm: what does not last is nobody's trouble */
-#define SAMPLER_CANARY_EVERY  USEC_PER_SEC      /* between turns of the canary */
+#define SAMPLER_CANARY_EVERY  (1250 * USEC_PER_MSEC) /* between turns of the canary; less than EVIDENCE_LASTS */
 #define SAMPLER_CANARY_SOON   (200 * USEC_PER_MSEC) /* ... for so long after an alarm began: */
 #define SAMPLER_CANARY_FIRST  (2 * USEC_PER_SEC)
 
