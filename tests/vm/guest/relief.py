@@ -8,8 +8,10 @@ were in calm. What must never change is looked at while the squeeze is on.
 """
 
 import contextlib
+import datetime
 import json
 import os
+import subprocess
 import time
 
 import lib
@@ -480,6 +482,57 @@ def systemd_writes(c):
         again(w, "set-property CPUQuota=150%")
     lib.systemctl("stop", "vm-other.service")
     lib.systemctl("revert", "hog@1.service", "hog@2.service", ok=False)
+
+
+@lib.test(TESTS, 420)
+def clock(c):
+    """The wall clock is set, hours on and back, in mid-squeeze: the squeeze stays, its times are told anew."""
+    def left():
+        """Minutes until the squeezes end, by the clock of now."""
+        s = c.guard.status()["squeezes"]
+        check(s, "no squeeze in status")
+        ends = datetime.datetime.fromisoformat(s[0]["until"].replace("Z", "+00:00"))
+        return (ends - datetime.datetime.now(datetime.timezone.utc)).total_seconds() / 60
+
+    def set_by(hours):
+        time.clock_settime(time.CLOCK_REALTIME, time.time() + hours * 3600)
+    with squeezed_hogs(c) as (w, load):
+        before = left()
+        for hours in (5, -9, 4):
+            set_by(hours)
+            time.sleep(4)
+            hold(w.cut(), f"the clock went {hours} h on: the squeeze is gone")
+            now = left()
+            note(f"clock {hours:+} h: {now:.1f} min left, {before:.1f} before")
+            hold(before - 5 < now <= before + 1, f"{now:.1f} min left after the clock was set {hours:+} h, {before:.1f} before")
+            w.check_spared()
+
+
+@lib.test(TESTS)
+def stalled(c):
+    """Tasks that wait for the disk while no CPU is short: it is named, with figures, and nobody is squeezed."""
+    top = lib.CGROUP + "/vmdisk"
+    write(lib.CGROUP + "/cgroup.subtree_control", "+io")
+    os.mkdir(top)
+    readers = []
+    try:
+        major = os.stat("/dev/vda").st_rdev
+        write(top + "/io.max", f"{os.major(major)}:{os.minor(major)} rbps=50000")
+        with c.guard.running("observe"):
+            def enter():
+                write(top + "/cgroup.procs", str(os.getpid()))
+            readers = [subprocess.Popen(["dd", "if=/dev/vda", "of=/dev/null", "bs=64k", "iflag=direct"], preexec_fn=enter,
+                                        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+            said = lib.wait_for("the disk to be named", lambda: [x for x in c.guard.ask("why").splitlines() if "memory or disk" in x or "io.pressure" in x], 60, 2)
+            note(said[0][:200])
+    finally:
+        write(top + "/io.max", f"{os.major(major)}:{os.minor(major)} rbps=max")
+        for p in readers:
+            p.kill()
+            p.wait()
+        lib.wait_for("the cgroup to be empty", lambda: not read(top + "/cgroup.procs"), 30)
+        os.rmdir(top)
+        write(lib.CGROUP + "/cgroup.subtree_control", "-io")
 
 
 # Rescue, the default ---------------------------------------------------------------
