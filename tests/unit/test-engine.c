@@ -34,6 +34,25 @@ static void alarm_begins_and_ends(void **state)
 	world_free(w);
 }
 
+/* Where no CPU is short, the alarm says what it is about. */
+static void an_alarm_for_the_disk(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 0);
+
+	w->now += 250 * MS;
+	world_begin(w, 250 * MS, 100);
+	w->s.machine.io_full = 3900;
+	world_send(w);
+	assert_true(engine_is_calm(w->e));
+	w->now += 250 * MS;
+	world_begin(w, 250 * MS, 100);
+	w->s.machine.io_full = 6000;
+	world_send(w);
+	assert_false(engine_is_calm(w->e));
+	assert_said(w, "alarm: io pressure (full) 60% > 40%");
+	world_free(w);
+}
+
 /* Nobody is harmed: hogs may use all they want. */
 static void harmless_hogs(void **state)
 {
@@ -218,7 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calm_is_cheap),
-		cmocka_unit_test(alarm_begins_and_ends),
+		cmocka_unit_test(alarm_begins_and_ends), cmocka_unit_test(an_alarm_for_the_disk),
 		cmocka_unit_test(harmless_hogs),
 		cmocka_unit_test(observe_touches_nothing),
 		cmocka_unit_test(too_many_victims),

@@ -221,12 +221,22 @@ static bool other_trouble(const struct snapshot *s, permyriad_t part)
 static void start_alarm(struct engine *e, const struct snapshot *s)
 {
 	struct reason r = { .why = WHY_ALARM, .measured = e->pressure, .limit = e->set.settings.alarm, .policy = -1 };
+	const char *what = "";
 
+	if (e->pressure <= r.limit && s->machine.mem_full >= TRIAGE_MEM_FULL) {
+		what = "memory pressure (full)";
+		r.measured = s->machine.mem_full;
+		r.limit = TRIAGE_MEM_FULL;
+	} else if (e->pressure <= r.limit && s->machine.io_full >= TRIAGE_IO_FULL) {
+		what = "io pressure (full)";
+		r.measured = s->machine.io_full;
+		r.limit = TRIAGE_IO_FULL;
+	}
 	e->alarm = true;
 	e->quiet_since = e->low_since = 0;
 	e->harm_from = e->now - MIN(e->now, s->window * (usec_t)MAX(e->pressure, 0) / PERMYRIAD_FULL);
 	e->tasks_before = s->machine.tasks;
-	(void)engine_report(e, WHY_ALARM, &r, GROUP_NONE, "");
+	(void)engine_report(e, WHY_ALARM, &r, GROUP_NONE, what);
 	sense(e, SENSE_ALARM | SENSE_PROBE | SENSE_CANARY | SENSE_SOON, &r);
 }
 

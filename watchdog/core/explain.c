@@ -215,7 +215,7 @@ static void report(const struct engine *e, const struct action *a, char *buf, si
 
 	switch (r->why) {
 	case WHY_ALARM:
-		(void)str_appendf(buf, size, "alarm: cpu pressure %s > %s", r->measured < 0 ? "unknown" : units_format_permyriad(r->measured, m),
+		(void)str_appendf(buf, size, "alarm: %s %s > %s", r->text[0] ? r->text : "cpu pressure", r->measured < 0 ? "unknown" : units_format_permyriad(r->measured, m),
 				  units_format_permyriad(r->limit, l));
 		return;
 	case WHY_CALM:
