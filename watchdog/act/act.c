@@ -27,10 +27,10 @@
 #include "act/lifted.h"
 #include "act/tasks.h"
 #include "act/throttle.h"
+#include "base/own.h"
 #include "base/str.h"
 
 #define ACT_RUNDIR      "/run/reprieve"
-#define ACT_ARM         "reprieve-arm"
 #define ACT_RESTORE_BUDGET (2 * USEC_PER_SEC)   /* for the tasks and jails of one restore: at start and stop nobody waits */
 #define MASK(verb)      (1u << (verb))
 #define MASK_ALL        (~0u)
@@ -310,9 +310,9 @@ int act_arm(struct act *a)
 
 	if (t->fake)
 		return 0;
-	if (mkdirat(t->fd, ACT_ARM, 0755) < 0 && errno != EEXIST)
+	if (mkdirat(t->fd, OWN_ARM, 0755) < 0 && errno != EEXIST)
 		return -errno;
-	r = place_child(&p, &root, ACT_ARM);
+	r = place_child(&p, &root, OWN_ARM);
 	if (r >= 0)
 		r = throttle_read(&p, JOURNAL_QUOTA, &now);
 	if (r >= 0) {
@@ -321,7 +321,7 @@ int act_arm(struct act *a)
 		r = throttle_write(&p, JOURNAL_QUOTA, &now, &to);
 	}
 	/* It goes away with its quota on: taking that off would undo the patch. */
-	if (unlinkat(t->fd, ACT_ARM, AT_REMOVEDIR) < 0 && r >= 0)
+	if (unlinkat(t->fd, OWN_ARM, AT_REMOVEDIR) < 0 && r >= 0)
 		r = -errno;
 	return r;
 }
