@@ -59,8 +59,12 @@ static void drift(struct sim *s)
 
 static void operator_acts(struct sim *s)
 {
-	struct operator_order o = { .verb = (enum operator_verb) dice_below(&s->dice, 4) };
+	struct operator_order o = { .verb = (enum operator_verb) dice_below(&s->dice, 5) };
 
+	if (o.verb > OPERATOR_RESUME) {
+		sim_step(s, &(struct event) { .type = EVENT_JOURNAL_LOST });
+		return;
+	}
 	if (o.verb == OPERATOR_RELEASE) {
 		int i = random_leaf(s, true);
 

@@ -92,6 +92,7 @@ enum why {
 	WHY_FAILED,                     /* an action failed */
 	WHY_LIFELINE,
 	WHY_LOWERED,                    /* so many tasks were lowered: text */
+	WHY_JOURNAL,                    /* released: the undo journal is lost */
 	_WHY_MAX
 };
 

@@ -23,6 +23,7 @@ enum event_type {
 	EVENT_OPERATOR,
 	EVENT_NAMES,            /* how far the look for processes by name is */
 	EVENT_LIFTED,           /* the squeezes of an earlier guard were put back just before */
+	EVENT_JOURNAL_LOST,     /* the undo journal was removed and cannot be written anew */
 	EVENT_TIMEOUT,          /* the deadline that engine_deadline() named has come */
 	_EVENT_MAX
 };
