@@ -112,7 +112,7 @@ static void carry_check(struct driver *d, const struct action *a)
 static void say_failed_write(struct driver *d, const struct result *r)
 {
 	if (r->status != RESULT_DONE && d->act != NULL && act_message(d->act)[0] != '\0')
-		log_write(r->error == ESTALE ? LOG_DEBUG : LOG_WARNING, NULL, "%s", act_message(d->act));
+		log_write(r->error == ESTALE || r->error == EEXIST ? LOG_DEBUG : LOG_WARNING, NULL, "%s", act_message(d->act));
 }
 
 /* What act had begun and was not done with. */
