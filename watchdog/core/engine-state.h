@@ -109,6 +109,7 @@ struct squeeze {
 	bool inside;                    /* its tasks, not the cgroup */
 	bool realtime;
 	bool weight_only;
+	bool beside;                    /* inside: tasks were lowered that no [Protect] names */
 	bool selfish;                   /* inside: it harms itself, so it is the one to judge by */
 	uint8_t rung;                   /* enum rung */
 	uint32_t knobs;                 /* 1 << verb: in force or asked for */
