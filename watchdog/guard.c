@@ -24,6 +24,7 @@
 #include "act/lifted.h"
 #include "base/cleanup.h"
 #include "base/macro.h"
+#include "base/own.h"
 #include "base/str.h"
 #include "conf/policies.h"
 #include "core/explain.h"
@@ -255,8 +256,8 @@ static void open_canary(struct guard *g)
 		const char *top = m.layout == MOUNTS_V2 ? m.v2 : m.cpu;
 
 		/* Beside sshd: in system.slice where there is one. */
-		str_format(slice, sizeof(slice), "%s%s", top, g->o.canary ? g->o.canary : "/system.slice");
-		str_format(dir, sizeof(dir), "%s/reprieve-canary", access(slice, F_OK) == 0 ? slice : top);
+		str_format(slice, sizeof(slice), "%s%s", top, g->o.canary ? g->o.canary : OWN_SLICE);
+		str_format(dir, sizeof(dir), "%s/" OWN_CANARY, access(slice, F_OK) == 0 ? slice : top);
 		config.v1 = m.layout != MOUNTS_V2;
 		config.dir = dir;
 		r = canary_new(&config, &g->canary);
@@ -274,9 +275,7 @@ static int open_sampler(struct guard *g)
 	struct facts *f = &g->driver.facts;
 	struct sampler_config config = { .root = "", .probe = probe[g->settings.probe], .canary = g->canary,
 					 .changed = driver_on_group, .gone = driver_on_gone, .userdata = &g->driver,
-					 /* Cgroups of our own: never a target, never a victim. */
-					 .self = { "/reprieve-canary", "/reprieve-helpers", "/system.slice/reprieve-canary", "/system.slice/reprieve.service",
-						   "/system.slice/reprieve-steward.service", "/system.slice/reprieve-courier.service" } };
+					 .self = { OWN_CGROUPS } };
 	const struct missing *missing;
 	unsigned n;
 	int r;
@@ -418,14 +417,14 @@ static void take_down(struct guard *g)
 /* A killed guard leaves two empty cgroups of its own. */
 static void remove_own_groups(void)
 {
-	static const char *const own[] = { "reprieve-canary", "system.slice/reprieve-canary", "reprieve-helpers", "reprieve-arm" };
+	static const char *const own[] = { OWN_MADE };
 	char path[MOUNTS_PATH_MAX + 64];
 	struct mounts m;
 
 	if (mounts_read("", &m) < 0)
 		return;
 	for (size_t i = 0; i < ELEMENTSOF(own); i++) {
-		str_format(path, sizeof(path), "%s/%s", m.layout == MOUNTS_V2 ? m.v2 : m.cpu, own[i]);
+		str_format(path, sizeof(path), "%s%s", m.layout == MOUNTS_V2 ? m.v2 : m.cpu, own[i]);
 		/* Who was in it may not have ended yet. */
 		for (int tries = 0; rmdir(path) < 0 && errno == EBUSY && tries < 10; tries++)
 			(void)usleep(20000);

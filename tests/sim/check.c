@@ -139,7 +139,7 @@ void check_before(struct sim *s, const struct event *ev)
 		s->check.dead_since = 0;
 	}
 	s->check.last_now = s->now;
-	if (ev->type == EVENT_POLICIES || ev->type == EVENT_OPERATOR)
+	if (ev->type == EVENT_POLICIES || ev->type == EVENT_OPERATOR || ev->type == EVENT_JOURNAL_LOST)
 		s->check.operator_at = s->now;
 	if (ev->type == EVENT_POLICIES && sim_n_squeezed(s) > 0)
 		s->check.served_until = s->now + EVENT_SERVED;

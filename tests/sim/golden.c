@@ -42,6 +42,12 @@ static void then_release(struct sim *s, usec_t t)
 		operator_order(s, OPERATOR_RELEASE_ALL, 0, "");
 }
 
+static void then_journal(struct sim *s, usec_t t)
+{
+	if (t == 4)
+		sim_step(s, &(struct event) { .type = EVENT_JOURNAL_LOST });
+}
+
 /* Somebody takes the quota away again and again: insisted on five times, then yielded. */
 static void then_drift(struct sim *s, usec_t t)
 {
@@ -100,6 +106,7 @@ static const struct {
 	{ "vanish", "a squeezed cgroup vanishes", EPISODE_SIBLINGS, MODE_ENFORCE, 8, 20, then_vanish, false },
 	{ "suspend", "the machine sleeps for an hour in mid-squeeze", EPISODE_SIBLINGS, MODE_ENFORCE, 3700, 12, then_sleep, false },
 	{ "writes-fail", "no write succeeds: said, tried otherwise, given up", EPISODE_SIBLINGS, MODE_ENFORCE, 8, 22, NULL, true },
+	{ "journal-lost", "the undo journal is lost in mid-squeeze: everything is put back, and stays so", EPISODE_SIBLINGS, MODE_ENFORCE, 10, 22, then_journal, false },
 };
 
 static struct sim *small_machine(size_t i, struct trace_out *out)

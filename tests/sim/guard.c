@@ -341,6 +341,11 @@ static int carry_out(struct sim *s, const struct pending *p, struct result *r)
 		n->idle = true;
 		break;
 	case VERB_QUOTA:
+		if (n->quota0 > 0 && a->value * n->period0 > n->quota0 * a->value2) {
+			r->value = n->quota0;
+			r->value2 = n->period0;
+			return EEXIST;
+		}
 		n->quota = a->value;
 		n->period = a->value2;
 		n->quota_written = s->now;

@@ -32,6 +32,8 @@ static void drift(struct sim *s)
 		d.knob = VERB_QUOTA;
 		if (!d.original)
 			n->quota0 = 30000 + dice_range(&s->dice, 0, 50000);
+		d.value = n->quota0;
+		d.value2 = n->period0;
 		n->quota = n->quota0;
 		n->period = n->period0;
 		n->quota_written = s->now;
@@ -39,6 +41,7 @@ static void drift(struct sim *s)
 		d.knob = VERB_WEIGHT;
 		if (!d.original)
 			n->weight0 = (int32_t) dice_range(&s->dice, 50, 300);
+		d.value = n->weight0;
 		n->weight = n->weight0;
 	} else if (n->idle) {
 		d.knob = VERB_IDLE;
@@ -59,8 +62,12 @@ static void drift(struct sim *s)
 
 static void operator_acts(struct sim *s)
 {
-	struct operator_order o = { .verb = (enum operator_verb) dice_below(&s->dice, 4) };
+	struct operator_order o = { .verb = (enum operator_verb) dice_below(&s->dice, 5) };
 
+	if (o.verb > OPERATOR_RESUME) {
+		sim_step(s, &(struct event) { .type = EVENT_JOURNAL_LOST });
+		return;
+	}
 	if (o.verb == OPERATOR_RELEASE) {
 		int i = random_leaf(s, true);
 

@@ -323,6 +323,7 @@ def test_a_run_directory_that_is_removed_releases_everything(lab, siblings, calm
             time.sleep(3)
             assert g.proc.poll() is None and state_of(lab, siblings.groups) == before, log_of(g)
             assert "cannot be written anew" in log_of(g)
+            assert "undo journal lost: everything released" in log_of(g) and "by command" not in log_of(g)
         finally:
             siblings.pause()
 

@@ -11,7 +11,7 @@ static const char *const causes[] = {
 };
 static const char *const whys[] = {
 	"alarm", "calm", "incident-open", "incident-close", "triage", "harm", "no-effect", "recovered", "too-long", "relapse", "operator", "policy",
-	"reassert", "yield", "victim-worse", "would", "not", "gone", "failed", "lifeline", "lowered",
+	"reassert", "yield", "victim-worse", "would", "not", "gone", "failed", "lifeline", "lowered", "journal",
 };
 
 static const char *verb(int v) { return verb_to_string((enum verb)v); }

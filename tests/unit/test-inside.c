@@ -65,7 +65,7 @@ static void named_ones_alone(void **state)
 		uint32_t beside;        /* permyriad of a CPU that the foreign task uses */
 		uint8_t policy;         /* its class */
 		int n;                  /* backends lowered; -1: nothing */
-	} cases[] = { { 0, 0, 4 }, { 900, 0, 4 }, { 7900, 0, -1 }, { 0, 5, -1 } };
+	} cases[] = { { 0, 0, 4 }, { 900, 0, 4 }, { 7900, 0, -1 }, { 0, 5, 4 }, { 900, 5, 4 } };
 	unsigned i, k;
 
 	for (k = 0; k < ELEMENTSOF(cases); k++) {
@@ -88,6 +88,33 @@ static void named_ones_alone(void **state)
 			assert_true((w->lowered[i].comm[0] == 'p') == (cases[k].n > 0));
 		world_free(w);
 	}
+}
+
+/* What was lowered beside them gets little to run since: they are spared as before. */
+static void lowered_beside_named(void **state)
+{
+	struct world *w = world_new(MODE_ENFORCE);
+	unsigned i;
+
+	world_start(w);
+	world_tree(w);
+	world_clear(w);
+	w->n_ranked = 5;
+	for (i = 0; i < 4; i++)
+		w->ranked[i] = (struct task_ref) { .pid = 100 + (int)i, .tid = 100 + (int)i, .start = 500, .cpu_pm = 1500, .keep = true, .comm = "postgres" };
+	w->ranked[4] = (struct task_ref) { .pid = 8, .tid = 8, .start = 100, .cpu_pm = 9000, .comm = "dump" };
+	world_calm(w, 9000);
+	for (i = 0; i < 11 && !w->count[VERB_TASKS_IDLE]; i++)
+		inside_window(w, 3, false);
+	assert_int_equal(w->n_lowered, 1);
+	assert_string_equal(w->lowered[0].comm, "dump");
+	w->ranked[4].policy = 5;
+	w->ranked[4].cpu_pm = 20;
+	for (i = 0; i < 40; i++)
+		inside_window(w, 3, false);
+	assert_true(w->count[VERB_RANK] > 1);
+	assert_int_equal(w->count[VERB_TASKS_IDLE], 1);
+	world_free(w);
 }
 
 /* The first ranking misses three of them: ranked again within a second or two. */
@@ -288,7 +315,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hogs_beside_sshd),
 		cmocka_unit_test(too_many_tasks),
-		cmocka_unit_test(named_ones_alone),
+		cmocka_unit_test(named_ones_alone), cmocka_unit_test(lowered_beside_named),
 		cmocka_unit_test(the_last_three_hogs),
 		cmocka_unit_test(relapse_inside),
 		cmocka_unit_test(realtime_hog),

@@ -134,7 +134,7 @@ static void test_quota_between_two_writes(void **state)
 	put("cpu.max", "60000 100000\n");
 	carry(VERB_QUOTA, 10000, 25000);
 	assert_string_equal(get("cpu.max"), "10000 25000");
-	carry(VERB_QUOTA, 20000, 25000);
+	carry(VERB_QUOTA, 14000, 25000);
 	carry(VERB_RELEASE, 0, 0);
 	assert_string_equal(get("cpu.max"), "60000 100000");
 }
@@ -278,7 +278,19 @@ static void test_left_over(void **state)
 	assert_int_equal(act_live(act), 0);
 }
 
-/* Tighter than ours: what somebody set in mid-squeeze is not loosened, and is there afterwards. */
+static void refused(enum verb verb, int64_t value, int64_t value2, int64_t own, int64_t own2)
+{
+	struct action a = { .id = next_id++, .verb = verb, .group = group.id, .value = value, .value2 = value2 };
+	struct result r;
+
+	assert_true(act_carry_out(act, &a, NULL, &group, &r));
+	assert_int_equal(r.status, RESULT_FAILED);
+	assert_int_equal(r.error, EEXIST);
+	assert_int_equal(r.value, own);
+	assert_int_equal(r.value2, own2);
+}
+
+/* Tighter than ours: what somebody set in mid-squeeze is told and not loosened, and is there afterwards. */
 static void test_a_tighter_limit_stays(void **state)
 {
 	struct drift d[4];
@@ -286,22 +298,28 @@ static void test_a_tighter_limit_stays(void **state)
 	carry(VERB_QUOTA, 25000, 100000);
 	put("cpu.max", "10000 200000\n");
 	assert_int_equal(act_check_drift(act, d, ELEMENTSOF(d)), 1);
-	carry(VERB_QUOTA, 25000, 100000);
+	assert_int_equal(d[0].value, 10000);
+	assert_int_equal(d[0].value2, 200000);
+	refused(VERB_QUOTA, 25000, 100000, 10000, 200000);
 	assert_string_equal(get("cpu.max"), "10000 200000");
+	assert_int_equal(act_check_drift(act, d, ELEMENTSOF(d)), 1);
+	carry(VERB_QUOTA, 10000, 200000);
 	assert_int_equal(act_check_drift(act, d, ELEMENTSOF(d)), 0);
 	carry(VERB_QUOTA, 3000, 100000);
 	assert_string_equal(get("cpu.max"), "3000 100000");
-	carry(VERB_QUOTA, 50000, 100000);       /* relaxed, but not beyond theirs */
-	assert_string_equal(get("cpu.max"), "10000 200000");
+	refused(VERB_QUOTA, 50000, 100000, 10000, 200000);       /* relaxed, but not beyond theirs */
+	assert_string_equal(get("cpu.max"), "3000 100000");
 	carry(VERB_RELEASE, 0, 0);
 	assert_string_equal(get("cpu.max"), "10000 200000");
 
 	carry(VERB_WEIGHT, 20, 0);
 	put("cpu.weight", "3\n");
-	carry(VERB_WEIGHT, 20, 0);
+	assert_int_equal(act_check_drift(act, d, ELEMENTSOF(d)), 1);
+	assert_int_equal(d[0].value, 3);
+	refused(VERB_WEIGHT, 20, 0, 3, 0);
 	assert_string_equal(get("cpu.weight"), "3");
 	carry(VERB_WEIGHT, 2, 0);
-	carry(VERB_WEIGHT, 20, 0);
+	refused(VERB_WEIGHT, 20, 0, 3, 0);
 	carry(VERB_RELEASE, 0, 0);
 	assert_string_equal(get("cpu.weight"), "3");
 	assert_int_equal(act_live(act), 0);

@@ -84,6 +84,28 @@ static void released_in_calm_bars_nobody(void **state)
 	world_free(w);
 }
 
+/* Nobody ordered it, and the line says so. */
+static void no_journal_no_squeeze(void **state)
+{
+	struct world *w = one_hog();
+	struct event ev = { .type = EVENT_JOURNAL_LOST };
+
+	runaway(w, 20);
+	assert_int_equal(w->verbs_of[HOG] != 0, 1);
+	world_clear(w);
+	ev.now = w->now;
+	world_step(w, &ev);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	assert_int_equal(w->count[VERB_RELEASE], 2);             /* this one, and whatever else the journal holds */
+	assert_int_equal(w->last[VERB_RELEASE].reason.why, WHY_JOURNAL);
+	assert_said(w, "undo journal lost: everything released, nothing squeezed without it");
+	assert_unsaid(w, "by command");
+	assert_int_equal(w->whys[WHY_OPERATOR], 0);
+	runaway(w, 20);
+	assert_int_equal(w->verbs_of[HOG], 0);
+	world_free(w);
+}
+
 static void operator_releases(void **state)
 {
 	struct world *w = siblings(MODE_ENFORCE, 20);
@@ -397,7 +419,7 @@ static void gone_in_between(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(released_is_left_alone), cmocka_unit_test(released_in_calm_bars_nobody),
+		cmocka_unit_test(released_is_left_alone), cmocka_unit_test(released_in_calm_bars_nobody), cmocka_unit_test(no_journal_no_squeeze),
 		cmocka_unit_test(operator_releases),
 		cmocka_unit_test(a_release_is_never_given_up),
 		cmocka_unit_test(waits_for_names),

@@ -202,6 +202,61 @@ static void drift(void **state)
 	world_free(w);
 }
 
+/* A limit of its own that somebody sets in mid-squeeze holds where it is the tighter one, as found and as refused. */
+static void a_tighter_limit(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct event ev = { .type = EVENT_DRIFT, .drift = { .group = HOG, .knob = VERB_QUOTA, .value = 1000, .value2 = 500000 } };
+	struct event no = { .type = EVENT_RESULT, .result = { .status = RESULT_FAILED, .error = EEXIST, .value = 1000, .value2 = 800000 } };
+
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	world_clear(w);
+	w->now += SEC;
+	ev.now = w->now;
+	world_step(w, &ev);
+	assert_int_equal(w->quota[HOG].quota, 1000);
+	assert_int_equal(w->quota[HOG].period, 500000);
+	assert_said(w, "somebody set a tighter limit than ours; theirs holds");
+	assert_int_equal(engine_group(w->e, HOG)->quota_us, 1000);
+	/* A looser one does not: ours again. */
+	world_clear(w);
+	w->now += 2 * SEC;
+	ev.now = w->now;
+	ev.drift.group = HOG + 1;
+	ev.drift.value = 400000;
+	world_step(w, &ev);
+	assert_true(w->quota[HOG + 1].quota * 500000 < 400000 * w->quota[HOG + 1].period);
+	assert_said(w, "somebody rewrote our value");
+	/* Refused: what it has is asked for instead, and the rung is not given up. */
+	world_clear(w);
+	w->mute = true;
+	w->now += 2 * SEC;
+	ev.now = w->now;
+	ev.drift = (struct drift) { .group = HOG + 2, .knob = VERB_QUOTA, .original = true };
+	world_step(w, &ev);
+	assert_int_equal(w->count[VERB_QUOTA], 1);
+	w->mute = false;
+	no.now = w->now;
+	no.result.action = w->last[VERB_QUOTA].id;
+	world_step(w, &no);
+	assert_int_equal(w->last[VERB_QUOTA].group, HOG + 2);
+	assert_int_equal(w->quota[HOG + 2].quota, 1000);
+	assert_int_equal(w->quota[HOG + 2].period, 800000);
+	assert_int_equal(w->whys[WHY_FAILED], 0);
+	/* ... once: what is no tighter than that is a failure as any other. */
+	w->mute = true;
+	w->now += 2 * SEC;
+	ev.now = w->now;
+	world_step(w, &ev);
+	no.now = w->now;
+	no.result.action = w->last[VERB_QUOTA].id;
+	w->mute = false;
+	world_step(w, &no);
+	assert_int_equal(w->whys[WHY_FAILED], 1);
+	world_free(w);
+}
+
 static void failures(void **state)
 {
 	struct world *w = one_culprit(MODE_ENFORCE, "/system.slice/api.service", 2);
@@ -253,7 +308,7 @@ int main(void)
 		cmocka_unit_test(who_was_lowered_is_said), cmocka_unit_test(many_names),
 		cmocka_unit_test(a_dead_steward_undoes_nothing), cmocka_unit_test(no_steward_at_all),
 		cmocka_unit_test(nothing_was_lowered), cmocka_unit_test(young_and_idle_by_measure), cmocka_unit_test(what_is_kept_is_no_measure),
-		cmocka_unit_test(drift),
+		cmocka_unit_test(drift), cmocka_unit_test(a_tighter_limit),
 		cmocka_unit_test(failures),
 		cmocka_unit_test(no_answer),
 	};

@@ -129,7 +129,7 @@ static void test_events(void **unused)
 		struct event e = { .now = any() };
 		struct group_info g = { 0 };
 
-		switch (round % 10) {
+		switch (round % 11) {
 		case 0:
 			e.type = EVENT_GROUP;
 			e.group = &g;
@@ -172,6 +172,9 @@ static void test_events(void **unused)
 		case 8:
 			e.type = EVENT_LIFTED;
 			fill(LINE_LIFTED, &e.lifted);
+			break;
+		case 9:
+			e.type = EVENT_JOURNAL_LOST;
 			break;
 		default:
 			e.type = EVENT_POLICIES;

@@ -27,10 +27,10 @@
 #include "act/lifted.h"
 #include "act/tasks.h"
 #include "act/throttle.h"
+#include "base/own.h"
 #include "base/str.h"
 
 #define ACT_RUNDIR      "/run/reprieve"
-#define ACT_ARM         "reprieve-arm"
 #define ACT_RESTORE_BUDGET (2 * USEC_PER_SEC)   /* for the tasks and jails of one restore: at start and stop nobody waits */
 #define MASK(verb)      (1u << (verb))
 #define MASK_ALL        (~0u)
@@ -310,9 +310,9 @@ int act_arm(struct act *a)
 
 	if (t->fake)
 		return 0;
-	if (mkdirat(t->fd, ACT_ARM, 0755) < 0 && errno != EEXIST)
+	if (mkdirat(t->fd, OWN_ARM, 0755) < 0 && errno != EEXIST)
 		return -errno;
-	r = place_child(&p, &root, ACT_ARM);
+	r = place_child(&p, &root, OWN_ARM);
 	if (r >= 0)
 		r = throttle_read(&p, JOURNAL_QUOTA, &now);
 	if (r >= 0) {
@@ -321,7 +321,7 @@ int act_arm(struct act *a)
 		r = throttle_write(&p, JOURNAL_QUOTA, &now, &to);
 	}
 	/* It goes away with its quota on: taking that off would undo the patch. */
-	if (unlinkat(t->fd, ACT_ARM, AT_REMOVEDIR) < 0 && r >= 0)
+	if (unlinkat(t->fd, OWN_ARM, AT_REMOVEDIR) < 0 && r >= 0)
 		r = -errno;
 	return r;
 }
@@ -347,23 +347,8 @@ static int act_target(struct act *a, const struct group_info *group)
 	return -EPERM;
 }
 
-/* Somebody's own limit, also one set in mid-squeeze, is never loosened: the tighter one holds. */
-static void act_tighter(struct act *a, enum journal_kind kind, uint64_t group, const struct journal_values *now, struct journal_values *to)
-{
-	const struct journal_record *record = journal_find(a->journal, kind, group);
-	struct journal_values own = *now;
-	int64_t product;
-
-	if (record != NULL)
-		own = throttle_is_ours(record, now) ? record->original : throttle_theirs(record, now);
-	if (kind == JOURNAL_QUOTA && own.v[0] > 0 && !__builtin_mul_overflow(own.v[0], to->v[1], &product) && product < to->v[0] * own.v[1]) {
-		to->v[0] = own.v[0];
-		to->v[1] = own.v[1];
-	} else if (kind == JOURNAL_WEIGHT && own.v[0] > 0)
-		to->v[0] = MIN(to->v[0], own.v[0]);
-}
-
-static int act_value(struct act *a, enum journal_kind kind, const struct action *action, const struct group_info *group, int64_t *ret)
+/* ret: what reading back gave; where it was refused (EEXIST), the limit that it has. */
+static int act_value(struct act *a, enum journal_kind kind, const struct action *action, const struct group_info *group, int64_t ret[static 2])
 {
 	_cleanup_(place_close) struct place p = { .fd = -1 };
 	struct journal_values to = {}, now = {};
@@ -380,12 +365,10 @@ static int act_value(struct act *a, enum journal_kind kind, const struct action 
 	case JOURNAL_WEIGHT:
 		r = throttle_read(&p, kind, &now);
 		to.v[0] = throttle_weight_to_file(p.v2, action->value);
-		act_tighter(a, kind, group->id, &now, &to);
 		break;
 	case JOURNAL_QUOTA:
 		r = throttle_read(&p, kind, &now);
 		to = (struct journal_values){ .v = { action->value, action->value2, now.v[2] < 0 ? -1 : 0 } };
-		act_tighter(a, kind, group->id, &now, &to);
 		break;
 	case JOURNAL_PIDS:
 		to.v[0] = action->value;
@@ -399,11 +382,14 @@ static int act_value(struct act *a, enum journal_kind kind, const struct action 
 	default:
 		to.v[0] = 1;
 	}
+	if (r >= 0 && (kind == JOURNAL_WEIGHT || kind == JOURNAL_QUOTA))
+		r = knob_refuse(a, kind, group->id, &p, &now, &to, ret);
 	if (r >= 0 && kind != JOURNAL_LIFELINE)
 		r = knob_set(a, kind, action->verb, group->id, &p, &to, &now);
 	if (r < 0)
 		return r;
-	*ret = kind == JOURNAL_WEIGHT || kind == JOURNAL_LIFELINE ? throttle_weight_from_file(p.v2, now.v[0]) : now.v[0];
+	ret[0] = kind == JOURNAL_WEIGHT || kind == JOURNAL_LIFELINE ? throttle_weight_from_file(p.v2, now.v[0]) : now.v[0];
+	ret[1] = kind == JOURNAL_QUOTA ? now.v[1] : 0;
 	return 0;
 }
 
@@ -446,11 +432,11 @@ static int act_tasks(struct act *a, const struct action *action, const struct ta
 	return tasks_lower(a->journal, action->verb, group->id, group->id, &p, tasks, action->n_tasks, ret_n);
 }
 
-static void act_result(struct act *a, uint64_t action, int r, int64_t value, unsigned n, struct result *ret)
+static void act_result(struct act *a, uint64_t action, int r, const int64_t value[static 2], unsigned n, struct result *ret)
 {
 	*ret = (struct result){
 		.action = action, .status = r < 0 ? RESULT_FAILED : RESULT_DONE, .error = r < 0 ? -r : 0,
-		.value = value, .n_tasks = n,
+		.value = value[0], .value2 = value[1], .n_tasks = n,
 	};
 	if (r >= 0)
 		a->message[0] = '\0';
@@ -466,7 +452,7 @@ bool act_carry_out(struct act *a, const struct action *action, const struct task
 		[VERB_PIDS] = JOURNAL_PIDS, [VERB_FREEZE] = JOURNAL_FREEZE, [VERB_LIFELINE] = JOURNAL_LIFELINE,
 	};
 	enum verb verb = action->verb;
-	int64_t value = 0;
+	int64_t value[2] = { 0 };
 	unsigned n = 0;
 	int r;
 
@@ -474,13 +460,13 @@ bool act_carry_out(struct act *a, const struct action *action, const struct task
 	if (verb == VERB_RELEASE) {
 		r = act_release(a, action->group, action->value != 0 ? (uint32_t)action->value : MASK_ALL & ~MASK(VERB_LIFELINE), 0,
 				tree_clock() + ACT_BUDGET, &n);
-		value = n;
+		value[0] = n;
 	} else if (verb == VERB_LIFELINE && group != NULL && !(group->flags & (GROUP_IS_ROOT|GROUP_NO_TARGET)))
-		r = act_value(a, JOURNAL_LIFELINE, action, group, &value);
+		r = act_value(a, JOURNAL_LIFELINE, action, group, value);
 	else {
 		r = act_target(a, group);
 		if (r >= 0 && verb < _VERB_MAX && kinds[verb] != 0)
-			r = act_value(a, kinds[verb], action, group, &value);
+			r = act_value(a, kinds[verb], action, group, value);
 		else if (r >= 0 && verb == VERB_KILL)
 			r = act_kill(a, group, &n);
 		else if (r >= 0 && (verb == VERB_JAIL || verb == VERB_TASKS_IDLE || verb == VERB_TASKS_OTHER))
@@ -534,7 +520,7 @@ bool act_poll(struct act *a, struct result *ret)
 		if (r == 0)
 			continue;
 		a->freezing[i] = a->freezing[--a->n_freezing];
-		act_result(a, action, r, 1, 0, ret);
+		act_result(a, action, r, (const int64_t[2]){ 1 }, 0, ret);
 		return true;
 	}
 	return false;
@@ -569,7 +555,9 @@ int act_check_drift(struct act *a, struct drift *ret, size_t max)
 		} else if (record->kind != JOURNAL_TASK && record->kind != JOURNAL_SINCE && record->kind != JOURNAL_LIFELINE)
 			r = knob_drifted(a, record, &original);
 		if (r > 0)
-			ret[n++] = (struct drift){ .group = group, .knob = knob, .original = original };
+			ret[n++] = (struct drift){ .group = group, .knob = knob, .original = original,
+				.value = knob == VERB_WEIGHT ? throttle_weight_from_file(a->trees[JOURNAL_CPU].v2, record->original.v[0]) : record->original.v[0],
+				.value2 = knob == VERB_QUOTA ? record->original.v[1] : 0 };
 	}
 	memcpy(a->message, kept, sizeof(kept));
 	return (int)n;

@@ -224,29 +224,45 @@ static int journal_write_header(struct journal *j, int fd, const struct act_layo
 	return r;
 }
 
-static int journal_create(struct journal *j, const struct act_layout *layout)
+/* A whole file under the other name, which gets its own when it is filled. */
+static int journal_begin(struct journal *j, int *ret_fd)
 {
-	_cleanup_(cleanup_close) int fd = -1;
 	int r;
 
 	(void)unlinkat(j->dir_fd, JOURNAL_NEW, 0);
-	fd = openat(j->dir_fd, JOURNAL_NEW, O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600);
-	if (fd < 0)
+	*ret_fd = openat(j->dir_fd, JOURNAL_NEW, O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600);
+	if (*ret_fd < 0)
 		return -errno;
 	r = INJECT("journal:allocate");
-	if (r >= 0)
-		r = journal_allocate(fd, 0);
+	return r < 0 ? r : journal_allocate(*ret_fd, 0);
+}
+
+/* filled: 0 or why it could not be, which is the result then and leaves no file behind. */
+static int journal_finish(struct journal *j, int *fd, int filled)
+{
+	if (filled >= 0 && renameat(j->dir_fd, JOURNAL_NEW, j->dir_fd, JOURNAL_FILE) < 0)
+		filled = -errno;
+	if (filled < 0) {
+		if (*fd >= 0)
+			(void)unlinkat(j->dir_fd, JOURNAL_NEW, 0);
+		return filled;
+	}
+	cleanup_close(&j->fd);
+	j->fd = TAKE_FD(*fd);
+	return 0;
+}
+
+static int journal_create(struct journal *j, const struct act_layout *layout)
+{
+	_cleanup_(cleanup_close) int fd = -1;
+	int r = journal_begin(j, &fd);
+
 	if (r >= 0)
 		r = journal_write_header(j, fd, layout);
-	if (r >= 0 && renameat(j->dir_fd, JOURNAL_NEW, j->dir_fd, JOURNAL_FILE) < 0)
-		r = -errno;
-	if (r < 0) {
-		(void)unlinkat(j->dir_fd, JOURNAL_NEW, 0);
-		return r;
-	}
-	j->fd = TAKE_FD(fd);
-	j->slots = JOURNAL_SLOTS;
-	return 0;
+	r = journal_finish(j, &fd, r);
+	if (r >= 0)
+		j->slots = JOURNAL_SLOTS;
+	return r;
 }
 
 static bool root_is_sound(const char root[static ACT_ROOT_MAX])
@@ -387,11 +403,7 @@ int journal_keep(struct journal *j)
 	}
 	if (!is_gone(j->fd))
 		return 0;
-	(void)unlinkat(j->dir_fd, JOURNAL_NEW, 0);
-	fd = openat(j->dir_fd, JOURNAL_NEW, O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	r = journal_allocate(fd, 0);
+	r = journal_begin(j, &fd);
 	for (at = 0; r >= 0 && at < JOURNAL_FILE_SIZE; at += (off_t)sizeof(page)) {
 		ssize_t n = pread(j->fd, page, sizeof(page), at);
 
@@ -399,14 +411,9 @@ int journal_keep(struct journal *j)
 			break;          /* a short one stays so */
 		r = n < 0 ? -errno : journal_write(fd, page, (size_t)n, at);
 	}
-	if (r >= 0 && renameat(j->dir_fd, JOURNAL_NEW, j->dir_fd, JOURNAL_FILE) < 0)
-		r = -errno;
-	if (r < 0) {
-		(void)unlinkat(j->dir_fd, JOURNAL_NEW, 0);
+	r = journal_finish(j, &fd, r);
+	if (r < 0)
 		return r;
-	}
-	cleanup_close(&j->fd);
-	j->fd = TAKE_FD(fd);
 	j->anew = true;
 	return 1;
 }

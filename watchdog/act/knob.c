@@ -192,6 +192,25 @@ int knob_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t gro
 	return 0;
 }
 
+int knob_refuse(struct act *a, enum journal_kind kind, uint64_t group, const struct place *p, const struct journal_values *now,
+		struct journal_values *to, int64_t ret[static 2])
+{
+	const struct journal_record *record = journal_find(a->journal, kind, group);
+	struct journal_values own = record == NULL ? *now : throttle_is_ours(record, now) ? record->original : throttle_theirs(record, now);
+	int64_t product;
+
+	ret[0] = kind == JOURNAL_WEIGHT ? throttle_weight_from_file(p->v2, own.v[0]) : own.v[0];
+	ret[1] = own.v[1];
+	if (own.v[0] <= 0)
+		return 0;
+	if (kind == JOURNAL_WEIGHT ? ret[0] < throttle_weight_from_file(p->v2, to->v[0]) :
+	    !__builtin_mul_overflow(own.v[0], to->v[1], &product) && product < to->v[0] * own.v[1])
+		return place_fail(p, -EEXIST, "its own limit is tighter than what it was to get, and is not loosened");
+	if (kind == JOURNAL_WEIGHT)
+		to->v[0] = MIN(to->v[0], own.v[0]);
+	return 0;
+}
+
 static int release_found(struct act *a, struct journal_record *record, const struct place *p)
 {
 	char found[TEXT_MAX], ours[TEXT_MAX], original[TEXT_MAX], name[192];

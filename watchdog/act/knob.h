@@ -29,6 +29,11 @@ int knob_place(struct act *a, enum journal_kind kind, const struct group_info *g
 /* Opens the cgroup of a record, at its own path. */
 int knob_place_of(struct act *a, const struct journal_record *record, struct place *ret, char path[static GROUP_PATH_MAX]);
 
+/* Somebody's own limit, also one set in mid-squeeze, is never loosened: -EEXIST, and in ret what it is, as an action has it.
+ * Of weights that are the same to an action, the file keeps the smaller. */
+int knob_refuse(struct act *a, enum journal_kind kind, uint64_t group, const struct place *p, const struct journal_values *now,
+		struct journal_values *to, int64_t ret[static 2]);
+
 /* Journals and writes. 0 with what reading back gave, or -errno and things as before. */
 int knob_set(struct act *a, enum journal_kind kind, enum verb verb, uint64_t group, const struct place *p,
 		const struct journal_values *to, struct journal_values *ret);

@@ -28,7 +28,7 @@ static const char *const whys[_WHY_MAX] = {
 	[WHY_RELAPSE] = "relapse", [WHY_OPERATOR] = "operator", [WHY_POLICY] = "policy", [WHY_REASSERT] = "reassert",
 	[WHY_YIELD] = "yield", [WHY_VICTIM_WORSE] = "victim-worse", [WHY_WOULD] = "would", [WHY_NOT] = "not",
 	[WHY_GONE] = "gone", [WHY_FAILED] = "failed", [WHY_LIFELINE] = "lifeline",
-	[WHY_LOWERED] = "lowered",
+	[WHY_LOWERED] = "lowered", [WHY_JOURNAL] = "journal",
 };
 
 const char *verb_to_string(enum verb v) { return (unsigned)v < _VERB_MAX ? verbs[v] : "?"; }

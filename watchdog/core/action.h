@@ -17,7 +17,7 @@ enum verb {
 	VERB_WEIGHT,            /* value: weight on the v2 scale */
 	VERB_IDLE,              /* value: 1 cpu.idle */
 	VERB_QUOTA,             /* value: quota µs, value2: period µs */
-	VERB_PIDS,              /* value: pids.max, or -1: the current count */
+	VERB_PIDS,              /* value: pids.max, or -1: the current count; what is less already stays */
 	VERB_FREEZE,
 	VERB_KILL,              /* not reversible; opt-in only */
 	VERB_JAIL,              /* tasks[]: into a threaded child (v2) or a sibling (v1); value: quota, value2: period */
@@ -92,6 +92,7 @@ enum why {
 	WHY_FAILED,                     /* an action failed */
 	WHY_LIFELINE,
 	WHY_LOWERED,                    /* so many tasks were lowered: text */
+	WHY_JOURNAL,                    /* released: the undo journal is lost */
 	_WHY_MAX
 };
 

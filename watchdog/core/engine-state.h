@@ -109,6 +109,7 @@ struct squeeze {
 	bool inside;                    /* its tasks, not the cgroup */
 	bool realtime;
 	bool weight_only;
+	bool beside;                    /* inside: tasks were lowered that no [Protect] names */
 	bool selfish;                   /* inside: it harms itself, so it is the one to judge by */
 	uint8_t rung;                   /* enum rung */
 	uint32_t knobs;                 /* 1 << verb: in force or asked for */
@@ -220,7 +221,7 @@ struct engine {
 	struct memory memories[MAX_MEMORIES];
 	struct endpoint endpoints[MAX_POLICIES];
 	uint32_t failed_verbs;          /* 1 << verb: said in this incident */
-	usec_t barred_until;            /* everything was released by command: nothing is squeezed until then */
+	usec_t barred_until;            /* everything was released, by command or with the journal: nothing is squeezed until then */
 	usec_t names_since;             /* processes are looked for by name since then, and nobody answered yet; 0: it is known */
 	bool names_said;
 	bool lifelines_due;
@@ -313,6 +314,7 @@ void orders_say_gone(struct engine *e);
 void orders_say_over(struct engine *e);
 void orders_policies(struct engine *e, const struct policy_set *set);
 void orders_operator(struct engine *e, const struct operator_order *o);
+void orders_journal_lost(struct engine *e);
 void orders_names(struct engine *e, const struct names_news *x);
 bool orders_names_awaited(const struct engine *e);      /* nobody is squeezed before it is known who is protected */
 void orders_lifelines(struct engine *e);

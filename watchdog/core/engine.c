@@ -575,6 +575,9 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 	case EVENT_LIFTED:
 		e->served_until = MIN(event->lifted.until, e->now + EVENT_SERVED);
 		break;
+	case EVENT_JOURNAL_LOST:
+		orders_journal_lost(e);
+		break;
 	case EVENT_TIMEOUT:
 	case _EVENT_MAX:
 		break;

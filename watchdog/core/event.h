@@ -23,6 +23,7 @@ enum event_type {
 	EVENT_OPERATOR,
 	EVENT_NAMES,            /* how far the look for processes by name is */
 	EVENT_LIFTED,           /* the squeezes of an earlier guard were put back just before */
+	EVENT_JOURNAL_LOST,     /* the undo journal was removed and cannot be written anew */
 	EVENT_TIMEOUT,          /* the deadline that engine_deadline() named has come */
 	_EVENT_MAX
 };
@@ -33,7 +34,7 @@ struct result {
 	uint64_t action;
 	enum result_status status;
 	int error;                      /* errno where failed, 0 */
-	int64_t value;                  /* what reading back gave, where it makes sense */
+	int64_t value, value2;          /* as the action's: what reading back gave, where it makes sense; failed with EEXIST: its own limit, which is tighter */
 	uint32_t n_tasks;               /* VERB_RANK: the tasks; VERB_TASKS_*: how many were changed */
 	const struct task_ref *tasks;
 };
@@ -42,6 +43,7 @@ struct drift {
 	uint64_t group;
 	enum verb knob;                 /* VERB_WEIGHT, VERB_IDLE, VERB_QUOTA, VERB_PIDS, VERB_FREEZE */
 	bool original;                  /* the value found is the recorded original; else it became the new original */
+	int64_t value, value2;          /* that original, as the action's; 0 = unknown */
 };
 
 struct endpoint_answer {

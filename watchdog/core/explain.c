@@ -245,7 +245,8 @@ static void report(const struct engine *e, const struct action *a, char *buf, si
 		return;
 	case WHY_OPERATOR:
 	case WHY_POLICY:
-		(void)str_append(buf, size, r->why == WHY_OPERATOR ? "by command: " : "policies: ");
+	case WHY_JOURNAL:
+		(void)str_append(buf, size, r->why == WHY_OPERATOR ? "by command: " : r->why == WHY_POLICY ? "policies: " : "undo journal lost: ");
 		if (a->group != GROUP_NONE)
 			(void)str_appendf(buf, size, "%s ", explain_group(e, a->group, name, sizeof(name)));
 		(void)str_append(buf, size, r->text[0] ? r->text : "a new set is in force");

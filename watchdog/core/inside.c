@@ -13,7 +13,7 @@
  * [Protect] names by Processes= is not lowered, unless what runs beside it explains less
  * than a tenth: then it is the culprit itself (a database in its own cgroup, an idle shell
  * or an exporter beside it). What was lowered before it counts as beside it, however
- * little it gets to run since. A login that waits looks like a hog
+ * little it gets to run since; what is SCHED_IDLE by its owner's will does not. A login that waits looks like a hog
  * (it gets as much of the CPU), so young tasks are spared as long as the old ones
  * explain most of it.
  *
@@ -168,7 +168,7 @@ bool inside_again(struct engine *e, struct squeeze *s)
 }
 
 /* Are those spared that a [Protect] names by Processes=? */
-static bool spares_named(const struct task_ref *tasks, uint32_t n)
+static bool spares_named(const struct squeeze *s, const struct task_ref *tasks, uint32_t n)
 {
 	uint64_t named = 0, beside = 0;
 	uint32_t i;
@@ -176,7 +176,7 @@ static bool spares_named(const struct task_ref *tasks, uint32_t n)
 	for (i = 0; i < n; i++) {
 		if (tasks[i].keep)
 			named += tasks[i].cpu_pm;
-		else if (tasks[i].policy == SCHED_IDLE_)
+		else if (tasks[i].policy == SCHED_IDLE_ && s->beside)
 			return true;
 		else
 			beside += tasks[i].cpu_pm;
@@ -312,7 +312,7 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 		s->todo |= 1u << VERB_RANK;
 		return;
 	}
-	spare_named = spares_named(r->tasks, n);
+	spare_named = spares_named(s, r->tasks, n);
 	from = worst_from(s, r->tasks, n, spare_named);
 	for (i = 0; i < n; i++)
 		if (lowerable(s, &r->tasks[i], spare_named) && r->tasks[i].cpu_pm >= from) {
@@ -350,6 +350,7 @@ void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r)
 		if (!lowerable(s, t, spare_named) || t->cpu_pm < from || (spare && is_young(e, t)))
 			continue;
 		e->out->tasks[e->out->n_tasks++] = *t;
+		s->beside = s->beside || !t->keep;
 		a->n_tasks++;
 	}
 	name_tasks(s, &e->out->tasks[a->task_first], a->n_tasks);

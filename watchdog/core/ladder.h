@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ladder: which rung for whom. */
+/* ladder: which rung for whom.
+ *
+ * RUNG_WEIGHT is a weight, never cpu.idle: measured, a weight does as well on v2 (1: 2.4 and 1.7 s a login on 6.1 and 6.12, idle 2.4
+ * and 1.5), better on 6.18 (a tenth 0.54, idle 0.8); an idle cgroup keeps no share of its own and takes no lifeline. */
 #pragma once
 
 #include <stdbool.h>

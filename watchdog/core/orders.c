@@ -188,11 +188,38 @@ void orders_policies(struct engine *e, const struct policy_set *set)
 	(void)engine_report(e, WHY_POLICY, &r, GROUP_NONE, set->n_policies > 0 ? "" : "none is in force");
 }
 
+/* Nothing is squeezed again until an alarm that goes on has had time to be looked into. */
+static void release_everything(struct engine *e, const struct reason *r, const char *alone)
+{
+	char text[REASON_TEXT_MAX];
+	struct action *a;
+	uint32_t i;
+
+	for (i = 0; i < e->n_squeezes; i++) {
+		squeeze_release(e, &e->squeezes[i], r);
+		e->squeezes[i].retry_at = 0;
+	}
+	if (e->alarm)
+		e->barred_until = e->now + MEMORY_OPERATOR;
+	(void)str_format(text, sizeof(text), "everything released%s", e->alarm ? alone : "");
+	(void)engine_report(e, r->why, r, GROUP_NONE, text);
+	a = engine_emit(e, VERB_RELEASE, GROUP_NONE, 5 * USEC_PER_SEC);
+	if (a != NULL)
+		a->reason.why = r->why;
+}
+
+/* What a crash would leave behind for ever is rather not there. */
+void orders_journal_lost(struct engine *e)
+{
+	struct reason r = { .why = WHY_JOURNAL, .policy = -1, .measured = -1, .limit = -1 };
+
+	release_everything(e, &r, ", nothing squeezed without it");
+}
+
 void orders_operator(struct engine *e, const struct operator_order *o)
 {
 	struct reason r = { .why = WHY_OPERATOR, .policy = -1, .measured = -1, .limit = -1 };
 	struct squeeze *s;
-	struct action *a;
 	uint32_t i;
 
 	switch (o->verb) {
@@ -206,17 +233,9 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 		(void)engine_report(e, WHY_OPERATOR, &r, o->group, s ? "released, and left alone for 10min" : "left alone for 10min");
 		break;
 	case OPERATOR_RELEASE_ALL:
-		for (i = 0; i < e->n_squeezes; i++) {
+		for (i = 0; i < e->n_squeezes; i++)
 			memory_add(e, e->squeezes[i].group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
-			squeeze_release(e, &e->squeezes[i], &r);
-			e->squeezes[i].retry_at = 0;
-		}
-		if (e->alarm)
-			e->barred_until = e->now + MEMORY_OPERATOR;
-		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, e->alarm ? "everything released, and left alone for 10min" : "everything released");
-		a = engine_emit(e, VERB_RELEASE, GROUP_NONE, 5 * USEC_PER_SEC);
-		if (a != NULL)
-			a->reason.why = WHY_OPERATOR;
+		release_everything(e, &r, ", and left alone for 10min");
 		break;
 	case OPERATOR_PAUSE:
 		e->paused_until = o->until;

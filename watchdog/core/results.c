@@ -11,7 +11,8 @@
  *
  * Somebody else's value in a squeezed file (systemd's daemon-reload, kubelet, a
  * person) is answered with ours again at most once a second; after five times we
- * give in and say so, since two writers that fight are worse than either.
+ * give in and say so, since two writers that fight are worse than either. A limit
+ * that is tighter than ours is nobody's fight: it is kept, and becomes ours.
  */
 #include "core/engine-state.h"
 
@@ -20,6 +21,8 @@
 
 #include "base/macro.h"
 #include "base/str.h"
+
+#define OWN_MOST INT64_C(1000000000)    /* µs; beyond, it limits nothing, and the comparison would not fit */
 
 static const char *error_words(int error)
 {
@@ -75,6 +78,38 @@ static void say_failed(struct engine *e, const struct inflight *f, const struct 
 	a = engine_report(e, WHY_FAILED, &r, f->verb == VERB_CHECK ? GROUP_NONE : f->group, text);
 	if (a != NULL)
 		a->value2 = f->verb;
+}
+
+static bool tighter(struct law_quota a, struct law_quota b)
+{
+	return a.quota_us > 0 && a.period_us > 0 && a.quota_us * b.period_us < b.quota_us * a.period_us;
+}
+
+/* What the cgroup has of its own, as it was found now: what it will be put back to, and never loosened. True where that
+ * makes our value a smaller one. */
+static bool take_own(struct engine *e, struct squeeze *s, enum verb knob, int64_t value, int64_t value2)
+{
+	int slot = groups_find(&e->groups, s->group);
+	struct group_info *info = slot >= 0 ? &e->groups.slot[slot].info : NULL;
+	bool ours = false;
+
+	if (knob == VERB_WEIGHT && value > 0) {
+		s->own_weight = (int32_t)MIN(value, INT32_MAX);
+		ours = s->own_weight < s->weight;
+		s->weight = MIN(s->weight, s->own_weight);
+		if (info != NULL)
+			info->weight = s->own_weight;
+	} else if (knob == VERB_QUOTA && value != 0 && value2 > 0) {
+		s->own = (struct law_quota) { .quota_us = MIN(value, OWN_MOST), .period_us = MIN(value2, OWN_MOST) };
+		ours = tighter(s->own, s->quota);
+		if (ours)
+			s->quota = s->own;
+		if (info != NULL) {
+			info->quota_us = s->own.quota_us;
+			info->period_us = s->own.period_us;
+		}
+	}
+	return ours;
 }
 
 static enum rung rung_of(enum verb verb, const struct squeeze *s)
@@ -221,7 +256,12 @@ static void settle(struct engine *e, const struct inflight *f, enum result_statu
 		squeeze_failed(e, f, s, error);
 		break;
 	default:
-		if (s != NULL && !s->release && status != RESULT_DONE)
+		if (s == NULL || s->release || status == RESULT_DONE)
+			break;
+		/* Refused, since it has less already: then that. */
+		if (error == EEXIST && r != NULL && take_own(e, s, f->verb, r->value, r->value2))
+			s->todo |= 1u << f->verb;
+		else
 			squeeze_failed(e, f, s, error);
 		break;
 	}
@@ -262,9 +302,11 @@ void results_drift(struct engine *e, const struct drift *d)
 	struct squeeze *s = squeeze_find(e, d->group);
 	struct action *a;
 	struct reason r;
+	bool less;
 
 	if (s == NULL || s->release || s->gone || !(s->knobs & (1u << d->knob)))
 		return;
+	less = take_own(e, s, d->knob, d->value, d->value2);
 	if ((s->drift_at && e->now - s->drift_at < DRIFT_GAP) || (d->knob == VERB_QUOTA && e->now - s->written < LAW_WRITE_GAP))
 		return;
 	if (s->drift_at && e->now - s->drift_at > USEC_PER_MIN * 10)
@@ -276,7 +318,8 @@ void results_drift(struct engine *e, const struct drift *d)
 		r.why = WHY_REASSERT;
 		r.lasting = e->now - s->since;
 		a = s->drifts > 1 ? NULL :
-		    engine_report(e, WHY_REASSERT, &r, s->group, "somebody rewrote our value; written again, at most once a second and five times");
+		    engine_report(e, WHY_REASSERT, &r, s->group, less ? "somebody set a tighter limit than ours; theirs holds" :
+				  "somebody rewrote our value; written again, at most once a second and five times");
 		if (a != NULL)
 			a->until = s->until;
 		s->reason = r;

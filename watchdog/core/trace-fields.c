@@ -101,6 +101,7 @@ static const struct trace_field result_fields[] = {
 	ENU("st", result, status, status_name, 3),
 	F("err", result, error, I32, 0),
 	F("v", result, value, I64, 0),
+	F("v2", result, value2, I64, 0),
 	F("n", result, n_tasks, U32, 0),
 };
 
@@ -119,6 +120,8 @@ static const struct trace_field drift_fields[] = {
 	F("id", drift, group, U64, 0),
 	ENU("knob", drift, knob, verb_name, _VERB_MAX),
 	F("orig", drift, original, BOOL, 0),
+	F("v", drift, value, I64, 0),
+	F("v2", drift, value2, I64, 0),
 };
 
 static const struct trace_field endpoint_fields[] = {

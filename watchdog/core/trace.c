@@ -360,6 +360,9 @@ void trace_put_event(struct trace_out *out, const struct event *e)
 	case EVENT_LIFTED:
 		put_simple(out, "L ", e->now, LINE_LIFTED, &e->lifted);
 		break;
+	case EVENT_JOURNAL_LOST:
+		put_simple(out, "J ", e->now, 0, NULL);
+		break;
 	case EVENT_TIMEOUT:
 		put_simple(out, "T ", e->now, 0, NULL);
 		break;

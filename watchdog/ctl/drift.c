@@ -10,17 +10,16 @@
 #include "base/str.h"
 #include "sys/log.h"
 
-/* Without a journal on file a crash would leave what is squeezed for ever: then rather nothing is. */
 static void look_for_journal(struct driver *d)
 {
-	struct event e = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE_ALL } };
+	struct event e = { .type = EVENT_JOURNAL_LOST };
 	char why[192];
 	int r = act_keep(d->act);
 
 	if (r > 0)
 		log_warning("the undo journal had been removed from the run directory; it is written anew");
 	if (r < 0 && !d->journal_lost) {
-		str_format(why, sizeof(why), "the undo journal was removed from the run directory and cannot be written anew (%s): every squeeze is released, and nothing squeezed without it",
+		str_format(why, sizeof(why), "the undo journal was removed from the run directory and cannot be written anew (%s): nothing is squeezed without it",
 			   r == -EALREADY ? "another guard uses the directory now" : strerror(-r));
 		log_error("%s", why);
 		facts_set(&d->facts, "squeezing", false, why, "leave the run directory alone, and restart reprieve");

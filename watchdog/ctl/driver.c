@@ -60,7 +60,7 @@ static void say(struct driver *d, const struct action *a)
 	char line[EXPLAIN_MAX];
 	struct engine_view *v;
 	static struct engine_view view;
-	int level = a->reason.why == WHY_FAILED || a->reason.why == WHY_YIELD || a->reason.why == WHY_INCIDENT_OPEN ? LOG_WARNING :
+	int level = a->reason.why == WHY_FAILED || a->reason.why == WHY_YIELD || a->reason.why == WHY_INCIDENT_OPEN || a->reason.why == WHY_JOURNAL ? LOG_WARNING :
 		    a->reason.why == WHY_ALARM || a->reason.why == WHY_CALM ? LOG_INFO : LOG_NOTICE;
 
 	engine_view(d->engine, v = &view);
@@ -112,7 +112,7 @@ static void carry_check(struct driver *d, const struct action *a)
 static void say_failed_write(struct driver *d, const struct result *r)
 {
 	if (r->status != RESULT_DONE && d->act != NULL && act_message(d->act)[0] != '\0')
-		log_write(r->error == ESTALE ? LOG_DEBUG : LOG_WARNING, NULL, "%s", act_message(d->act));
+		log_write(r->error == ESTALE || r->error == EEXIST ? LOG_DEBUG : LOG_WARNING, NULL, "%s", act_message(d->act));
 }
 
 /* What act had begun and was not done with. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/macro.h"
+#include "base/own.h"
 #include "base/str.h"
 #include "conf/keys.h"
 #include "ctl/helpers.h"
@@ -245,7 +246,7 @@ int helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spa
 	}
 	if (!spawn_them)
 		return 0;
-	(void)owngroup_make(&h->group, "reprieve-helpers", OWNGROUP_ORDINARY);
+	(void)owngroup_make(&h->group, OWN_HELPERS, OWNGROUP_ORDINARY);
 	r = spawn(h, &h->link[0], dir, "reprieve-steward");
 	return r < 0 ? r : spawn(h, &h->link[1], dir, "reprieve-courier");
 }

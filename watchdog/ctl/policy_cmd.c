@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/own.h"
 #include "base/str.h"
 #include "base/suggest.h"
 #include "conf/format.h"
@@ -27,9 +28,6 @@
 #define NAMES_SHOWN 3
 #define NAMES_JSON  64
 #define OUTPUT_MAX  (256 * 1024)
-/* As the guard leaves them out. */
-#define OWN_CGROUPS "/reprieve-canary", "/reprieve-helpers", "/reprieve-arm", "/system.slice/reprieve-canary", "/system.slice/reprieve.service", \
-		    "/system.slice/reprieve-steward.service", "/system.slice/reprieve-courier.service"
 #define TOO_LONG    "the answer does not fit into 256 KiB"
 
 static void cleanup_conf(struct conf **c)
