@@ -18,6 +18,39 @@ static void too_many_siblings(void **state)
 	world_free(w);
 }
 
+/* The siblings are squeezed, sshd goes on waiting for its next turn: neighbours that take
+ * less than their share are not why. One that takes more is. */
+static void bystanders_of_a_pattern(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+	unsigned i, j;
+
+	for (j = 0; j < 5; j++) {
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), "/system.slice/app-%u.service", j);
+		world_group(w, HOG + 20 + j, 2, CAN_ALL, path);
+	}
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	for (i = 0; i < 100; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500)->machine.runnable = 60;
+		world_sample(w, 3, 300, 30000, 300, 30000);
+		for (j = 0; j < 20; j++)
+			world_sample(w, HOG + j, 500, 99500, 500, 99500);
+		for (j = 0; j < 5; j++)
+			world_sample(w, HOG + 20 + j, i >= 50 && j == 4 ? 30000 : 450, 2000, 450, 2000);
+		world_send(w);
+	}
+	for (j = 0; j < 20; j++)
+		assert_true(w->verbs_of[HOG + j]);
+	for (j = 0; j < 4; j++)
+		assert_int_equal(w->verbs_of[HOG + 20 + j], 0);
+	assert_true(w->verbs_of[HOG + 24]);
+	world_free(w);
+}
+
 static void too_many_actions(void **state)
 {
 	struct world *w = world_new(MODE_ENFORCE);
@@ -167,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(too_many_siblings),
+		cmocka_unit_test(bystanders_of_a_pattern),
 		cmocka_unit_test(too_many_actions),
 		cmocka_unit_test(service_gets_weight_only),
 		cmocka_unit_test(quota_for_a_database),

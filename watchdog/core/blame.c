@@ -569,6 +569,7 @@ void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, u
 	uint32_t i, n = MIN(s->n_groups, MAX_SAMPLES);
 	permyriad_t canary;
 
+	h->sampled = n > 0;
 	h->fresh = h->login_fresh = h->beyond = false;
 	h->n_victims = h->n_suspects = 0;
 	memset(h->level, 0, sizeof(h->level));

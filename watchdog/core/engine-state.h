@@ -23,7 +23,6 @@
 #define SETS_MOST          3                    /* sets that may fail in one incident before we give up */
 #define DRIFT_GAP          USEC_PER_SEC
 #define DRIFT_MOST         5
-#define IDLE_DEMAND        (5 * USEC_PER_SEC)   /* it uses less than half its quota and waits for nothing so long: let go */
 #define REFUSED_MOST       3                    /* windows before it is said that nobody can be squeezed */
 #define ALARM_LINGERS      USEC_PER_MIN         /* below Alarm= but not below half of it */
 #define WORSE_FOR          (3 * USEC_PER_SEC)   /* after a squeeze: watch the databases and endpoints */
@@ -125,8 +124,7 @@ struct squeeze {
 	int64_t pids;
 	uint16_t cpus;
 	usec_t since, until, written, acted;
-	usec_t low_since;               /* demand since then: */
-	uint64_t low_run, low_wait;
+	uint64_t low_for, low_run, low_wait;    /* demand, as measured for so long under the quota it has */
 	uint8_t drifts;
 	usec_t drift_at;
 	uint16_t n_tasks;

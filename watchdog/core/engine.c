@@ -456,7 +456,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 			e->inside_since = e->now - MIN(s->window, e->now);
 		}
 	} else {
-		e->harm.fresh = e->harm.login_fresh = false;
+		e->harm.sampled = e->harm.fresh = e->harm.login_fresh = false;
 	}
 	judge_harm(e, s->window, e->runnable >= 0);
 	relief_tick(e);

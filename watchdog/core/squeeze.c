@@ -3,9 +3,9 @@
  * squeeze: whom, by which rung, and how it becomes actions
  *
  * The set is the smallest one that explains four fifths of the blame that can be
- * touched, the guiltiest first. Once a pool works, only who takes more than its share
- * (or belongs to the pattern) is added: what is squeezed runs less, so the blame moves
- * on to the innocent.
+ * touched, the guiltiest first. Once a pool works, only who takes more than its share is
+ * added, a late sibling of a pattern too: what is squeezed runs less, so the blame moves on
+ * to the innocent.
  *
  * A service at its peak is work, not a runaway: where only the way in suffers, all
  * that is no pattern gets a lower weight and nothing else. A person's session is no
@@ -193,7 +193,7 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 		}
 		if (fits[i] == 2)
 			continue;
-		if (more && e->triage.pattern == PATTERN_NONE && x->usage * 10 <= x->entitled * 11)
+		if (more && x->usage * 10 <= x->entitled * 11)
 			continue;
 		c = squeeze_case(e, pool, x->slot, 0);
 		rung = ladder_next(&c, RUNG_NONE);
@@ -426,6 +426,7 @@ void squeeze_share(struct engine *e, uint32_t pool)
 		if (s->written && e->now - s->written < LAW_WRITE_GAP)
 			continue;
 		s->quota = q;
+		s->low_for = s->low_run = s->low_wait = 0;
 		s->written = e->now;
 		s->todo |= 1u << VERB_QUOTA;
 	}
