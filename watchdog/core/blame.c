@@ -113,7 +113,7 @@ void blame_reset(struct harm *h, struct groups *g)
 	blame_forget(g);
 	h->blamed_at = 0;
 	for (i = 0; i < g->n; i++)
-		g->slot[g->by_id[i]].blame = g->slot[g->by_id[i]].kernel_blame = 0;
+		g->slot[g->by_id[i]].blame = g->slot[g->by_id[i]].kernel_blame = g->slot[g->by_id[i]].let_go = 0;
 }
 
 /* Slots of the samples; run time per CPU; run and demand of each subtree. */

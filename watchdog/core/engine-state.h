@@ -125,6 +125,7 @@ struct squeeze {
 	uint16_t cpus;
 	usec_t since, until, written, acted;
 	uint64_t low_for, low_run, low_wait;    /* demand, as measured for so long under the quota it has */
+	usec_t hold;                    /* as long as it wants less than that, it is held for so long */
 	uint8_t drifts;
 	usec_t drift_at;
 	uint16_t n_tasks;

@@ -308,6 +308,10 @@ struct squeeze *squeeze_new(struct engine *e, uint32_t pool, const struct target
 	s->cpus = t->cpus;
 	s->since = s->acted = e->now;
 	s->until = e->now + par.at_most;
+	s->hold = e->pools[pool].hold;
+	/* A relapse of its own, whatever the others do: who comes and goes is held longer each time. */
+	if (x->let_go && e->now - x->let_go < LAW_MEMORY)
+		s->hold = MAX(s->hold, law_hold_after_relapse(x->hold));
 	s->reason = *r;
 	x->pinned = true;
 	e->pools[pool].n++;

@@ -222,9 +222,8 @@ void watch_demand(struct engine *e, uint32_t pool)
 
 		if (s->pool != pool || s->release || s->rung != RUNG_QUOTA || s->quota.period_us <= 0 || slot < 0)
 			continue;
-		/* Throttled, it seems to want nothing for several periods at a time: judged as a whole, and,
-		 * where it came back before, over a longer time. */
-		enough = MAX(e->pools[pool].hold, 10 * (usec_t)s->quota.period_us);
+		/* Throttled, it seems to want nothing for several periods at a time: judged as a whole. */
+		enough = MAX(s->hold, 10 * (usec_t)s->quota.period_us);
 		s->low_for += e->window;
 		s->low_run += blame_run(&e->harm, slot);
 		s->low_wait += blame_wait(&e->harm, slot);
@@ -236,6 +235,8 @@ void watch_demand(struct engine *e, uint32_t pool)
 			engine_reason(e, &r, WHY_RECOVERED, pool, s->group);
 			r.lasting = e->now - s->since;
 			memory_add(e, s->group, WHY_RECOVERED, e->now + MEMORY_IDLE);
+			e->groups.slot[slot].let_go = e->now;
+			e->groups.slot[slot].hold = s->hold;
 			squeeze_release(e, s, &r);
 		}
 	}
