@@ -463,6 +463,28 @@ def test_release_pause_and_resume_by_command(lab, unleashed):
         unleashed.pause()
 
 
+@pytest.mark.parametrize("how", ["kill9", "restart"])
+def test_release_all_holds_over_a_restart(lab, unleashed, how):
+    """A person's word: the next guard squeezes nothing either, until it is ended by hand."""
+    free = {g.path: g.controls() for g in unleashed.groups}
+    guard = lab.guard("enforce", settings={"Lifeline": "no"}, policies=policy(lab), shipped=False)
+    with guard as g, probing(lab):
+        unleashed.go()
+        assert g.wait_squeeze(30) is not None, why_text(g)
+        g.release_all()
+        if how == "kill9":
+            g.kill9()
+            g.restore()
+        else:
+            g.stop()
+        g.start()
+        assert g.wait_for(lambda s: s["state"] != "calm", 10) is not None, why_text(g)
+        assert g.wait_squeeze(6) is None, why_text(g)
+        assert all(x.controls() == free[x.path] for x in unleashed.groups)
+        g.cli("resume")
+        assert g.wait_squeeze(30) is not None, why_text(g)
+
+
 QUOTA, THEIRS = (("cpu.cfs_quota_us", "54321"), ("cpu.max", "54321 100000"))[0 if L.Layout().kind != "v2" else 1] if os.geteuid() == 0 else ("", "")
 
 

@@ -14,7 +14,7 @@
 #define INCIDENT_END       (10 * USEC_PER_SEC)  /* nobody harmed for so long, nothing squeezed */
 #define EVIDENCE_LASTS     (1500 * USEC_PER_MSEC) /* a measurement of harm stands so long without a newer one */
 #define MEMORY_FAILED      (5 * USEC_PER_MIN)   /* what did not help is not tried again */
-#define MEMORY_OPERATOR    (10 * USEC_PER_MIN)  /* what a person released stays so */
+#define MEMORY_OPERATOR    EVENT_BARRED         /* what a person released stays so */
 #define MEMORY_IDLE        (2 * USEC_PER_SEC)   /* it wanted less than its quota: let alone for so long */
 #define MEMORY_YIELDED     (10 * USEC_PER_MIN)
 #define COOL_DOWN_PART     4                    /* after AtMost: this part of it */

@@ -564,6 +564,7 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 		break;
 	case EVENT_LIFTED:
 		e->served_until = MIN(event->lifted.until, e->now + EVENT_SERVED);
+		e->barred_until = MIN(event->lifted.barred, e->now + EVENT_BARRED);
 		break;
 	case EVENT_TIMEOUT:
 	case _EVENT_MAX:

@@ -417,7 +417,7 @@ static int read_head(struct trace_reader *r, struct scan *s, const char *word, s
 	} else if (n == 5 && memcmp(word, "begin", 5) == 0)
 		r->pending.type = TRACE_BEGIN;
 	else
-		return fail(r, "a line begins with one of S g G X R t D E p O N T A P init begin, not with '%.*s'",
+		return fail(r, "a line begins with one of S g G X R t D E p O N L T A P init begin, not with '%.*s'",
 			    (int) MIN(n, (size_t) 8), word);
 	return scan_more(s) ? fail(r, "something follows the end of the line") : 0;
 }
