@@ -376,8 +376,7 @@ static int wire_up(struct guard *g)
 	driver_policies(&g->driver, &g->sets[g->set]);
 	requests_restore_pause(&g->requests);
 	lifted_mode(g->o.rundir, g->sets[g->set].settings.mode == MODE_RESCUE);
-	if (lifted_within(g->o.rundir, LIFTED_RECENTLY))
-		driver_lifted(&g->driver);
+	driver_lifted(&g->driver, lifted_within(g->o.rundir, LIFTED_RECENTLY), requests_barred(&g->requests));
 	if (notify_watchdog() != USEC_INFINITY)
 		loop_set_timer(&g->loop, &g->watchdog, loop_now(&g->loop), on_watchdog, g);
 	(void)notify_send("READY=1\nSTATUS=watching in %s mode, %u policies", mode_to_string(g->sets[g->set].settings.mode), g->sets[g->set].n_policies);

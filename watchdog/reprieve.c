@@ -309,7 +309,7 @@ static const struct command commands[] = {
 	{ "why", "[-n LINES] [--incident N]", "what was decided and why, newest last", "ni", 0, run_why },
 	{ "release", "CGROUP | --all", "put one cgroup, or all that is squeezed, back as it was; lifeline weights stay (root)", "a", 1, run_release },
 	{ "pause", "TIME --reason TEXT", "touch nothing for a while; ends by itself (root)", "r", 1, run_pause },
-	{ "resume", "", "end a pause (root)", "", 0, run_resume },
+	{ "resume", "", "end a pause, or the ten minutes after release --all (root)", "", 0, run_resume },
 	{ "policy", "check | cat [NAME] | keys", "check the policies; show them merged with the origin of each value; explain the keys", "", 2, run_policy },
 	{ "replay", "FILE [--policy DIR] [-v]", "decide a recorded incident again; with other policies", "pv", 1, run_replay },
 	{ "help", "", "this", "", 0, run_help },

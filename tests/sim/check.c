@@ -102,7 +102,7 @@ static double slowdown(const struct snapshot *snap, const struct group_sample *g
 }
 
 /* How long the way in was told to be dead: in four of five windows, and never alive for a second. */
-static void count_dead(struct sim *s, bool told, bool dead)
+static void count_dead(struct sim *s, bool told, bool dead, usec_t window)
 {
 	struct check *c = &s->check;
 
@@ -116,7 +116,7 @@ static void count_dead(struct sim *s, bool told, bool dead)
 	if (told && c->dead) {
 		c->alive_since = 0;
 		if (c->dead_since == 0) {
-			c->dead_since = s->now;
+			c->dead_since = s->now - window;        /* what is told is of the whole window */
 			c->told_n = c->dead_n = 0;
 		}
 		c->dead_n++;
@@ -176,7 +176,7 @@ void check_before(struct sim *s, const struct event *ev)
 	}
 	if ((worst - 1) / worst * 10000 >= wait / 3.0)
 		s->check.harm_told = s->now;
-	count_dead(s, any, way * (double) set->login_cost >= RESCUE_NEAR * (double) set->rescue_login);
+	count_dead(s, any, way * (double) set->login_cost >= RESCUE_NEAR * (double) set->rescue_login, snap->window > EVENT_GAP ? 0 : snap->window);
 }
 
 static void check_target(struct sim *s, const struct action *a, int at)
@@ -312,7 +312,8 @@ void check_result(struct sim *s, const struct action *a, const struct result *r)
 		s->check.quota_failed_at = s->now;
 	if (a->verb == VERB_RELEASE && a->value == 0 && r->status == RESULT_DONE) {
 		if (a->group == GROUP_NONE)
-			memset(s->check.node, 0, sizeof(s->check.node));
+			for (size_t i = 0; i < ELEMENTSOF(s->check.node); i++)  /* said once; each one's own release is still tried until it is done */
+				s->check.node[i] = (struct check_node) { .id = s->check.node[i].id, .ending = s->check.node[i].ending };
 		else if ((at = machine_find(&s->m, a->group)) >= 0)
 			book(s, at)->until = 0;
 	}
@@ -324,11 +325,14 @@ static void check_sum(struct sim *s)
 	int n[MAX_POLICIES + 1] = { 0 };
 	bool own[MAX_POLICIES + 1] = { false };
 
+	for (int i = 0; i < s->m.n_nodes; i++)
+		if (s->told_id[i] && (!s->m.nodes[i].alive || s->m.nodes[i].info.id != s->told_id[i]))
+			return;                 /* one vanished, which is told with the next tick: then the others get its part */
 	for (int i = 0; i < s->m.n_nodes; i++) {
 		const struct node *x = &s->m.nodes[i];
 		int p = book(s, i)->policy + 1;
 
-		if (!x->alive || p < 0 || p > MAX_POLICIES)
+		if (!x->alive || book(s, i)->ending || p < 0 || p > MAX_POLICIES)
 			continue;
 		if (x->quota == x->quota0 && x->period == x->period0) {
 			own[p] |= x->quota0 >= 0 && book(s, i)->until;  /* its own limit is the lower one */

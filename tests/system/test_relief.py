@@ -420,7 +420,7 @@ def test_a_real_time_hog_becomes_ordinary_and_real_time_again(lab, loads, calm):
         p.stderr.close()
 
 
-# --- operators and other writers ---------------------------------------------------------
+# --- other writers -----------------------------------------------------------------------
 
 @contextlib.contextmanager
 def squeezed(lab, siblings, **options):
@@ -431,36 +431,6 @@ def squeezed(lab, siblings, **options):
         first_squeeze(lab, g)
         time.sleep(1)
         yield g
-
-
-def test_release_pause_and_resume_by_command(lab, unleashed):
-    free = {g.path: g.controls() for g in unleashed.groups}
-
-    def as_they_were(paths):
-        return all(g.controls() == free[g.path] for g in unleashed.groups if g.path in paths)
-    with squeezed(lab, unleashed) as g:
-        paths = [q["cgroup"] for q in g.squeezes()]
-        one = paths[0]
-        assert not as_they_were([one])
-        assert "released" in g.cli("release", one)["done"]
-        assert as_they_were([one]) and one not in {q["cgroup"] for q in g.squeezes()}
-        assert "by command" in why_text(g)
-        g.cli("pause", "20s", "--reason", "a test")
-        assert eventually(lambda: as_they_were(paths), 3)
-        s = g.status()
-        assert s["state"] == "paused" and s["squeezes"] == [] and s["pause_reason"] == "a test"
-        time.sleep(2)
-        assert as_they_were(paths), "squeezed while paused"
-        g.cli("resume")
-        first_squeeze(lab, g)
-        assert one not in {q["cgroup"] for q in g.squeezes()}, "what a person released stays so"
-        time.sleep(0.5)
-        assert "0 left" in g.cli("release", "--all")["done"]
-        assert as_they_were(list(free)) and g.squeezes() == []
-        time.sleep(2)
-        released = {q["cgroup"] for q in g.squeezes()} & set(paths)
-        assert not released, "what a person released stays so"
-        unleashed.pause()
 
 
 QUOTA, THEIRS = (("cpu.cfs_quota_us", "54321"), ("cpu.max", "54321 100000"))[0 if L.Layout().kind != "v2" else 1] if os.geteuid() == 0 else ("", "")

@@ -72,6 +72,40 @@ static void released_is_left_alone(void **state)
 	}
 }
 
+/* A guard that starts is told; at most ten minutes count. A person may end them. */
+static void released_before_a_restart(void **state)
+{
+	static const struct { usec_t told; unsigned minutes; bool resumed; } cases[] = {
+		{ 0, 0, false }, { 4 * USEC_PER_MIN, 3, false }, { USEC_INFINITY, 9, false }, { USEC_INFINITY, 0, true },
+	};
+
+	for (unsigned k = 0; k < ELEMENTSOF(cases); k++) {
+		struct world *w = one_hog();
+		struct event lifted = { .now = w->now, .type = EVENT_LIFTED };
+		usec_t began = w->now;
+		struct engine_view *v = calloc(1, sizeof(*v));
+
+		assert_non_null(v);
+		lifted.lifted.barred = cases[k].told == 0 ? 0 : cases[k].told == USEC_INFINITY ? USEC_INFINITY : w->now + cases[k].told;
+		world_step(w, &lifted);
+		engine_view(w->e, v);
+		assert_int_equal(v->barred_until, cases[k].told == 0 ? 0 : began + MIN(cases[k].told, EVENT_BARRED));
+		assert_true(engine_is_calm(w->e));
+		free(v);
+		if (cases[k].resumed)
+			say(w, OPERATOR_RESUME, GROUP_NONE);
+		while (w->now < began + cases[k].minutes * USEC_PER_MIN) {
+			runaway(w, 20);
+			assert_int_equal(w->verbs_of[HOG], 0);
+			calm(w, 50 * SEC);
+		}
+		calm(w, cases[k].minutes ? 2 * USEC_PER_MIN : SEC);
+		runaway(w, 20);
+		assert_int_not_equal(w->verbs_of[HOG], 0);
+		world_free(w);
+	}
+}
+
 static void released_in_calm_bars_nobody(void **state)
 {
 	struct world *w = one_hog();
@@ -175,8 +209,10 @@ static void a_release_is_never_given_up(void **state)
 	engine_view(w->e, v);
 	assert_int_equal(v->n_squeezes, 0);
 	free(v);
-	assert_true(engine_is_calm(w->e));
+	assert_false(engine_is_calm(w->e));     /* one was released by hand: that is remembered for ten minutes */
 	assert_true(engine_deadline(w->e) == USEC_INFINITY);
+	calm(w, 10 * USEC_PER_MIN);
+	assert_true(engine_is_calm(w->e));
 	world_free(w);
 }
 
@@ -419,7 +455,8 @@ static void gone_in_between(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(released_is_left_alone), cmocka_unit_test(released_in_calm_bars_nobody), cmocka_unit_test(no_journal_no_squeeze),
+		cmocka_unit_test(released_is_left_alone), cmocka_unit_test(released_before_a_restart), cmocka_unit_test(released_in_calm_bars_nobody),
+		cmocka_unit_test(no_journal_no_squeeze),
 		cmocka_unit_test(operator_releases),
 		cmocka_unit_test(a_release_is_never_given_up),
 		cmocka_unit_test(waits_for_names),

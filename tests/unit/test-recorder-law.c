@@ -193,6 +193,40 @@ static void a_pause_goes_along(void **state)
 	(void)fclose(f);
 }
 
+/* What a person released is let alone beyond the alarm, in the next record too: everything is a
+ * thing to know, a single one keeps the record open. */
+static void what_was_released_goes_along(void **state)
+{
+	static const struct operator_order orders[] = { { .verb = OPERATOR_RELEASE_ALL }, { .verb = OPERATOR_RELEASE, .group = HOG } };
+
+	assert_int_equal(recorder_new(&r, dir_fd, 16 << 20), 0);
+	for (unsigned k = 0; k < ELEMENTSOF(orders); k++) {
+		struct event order = { .type = EVENT_OPERATOR, .order = orders[k] };
+		usec_t until;
+
+		window(250 * MS, 9000, false);
+		for (unsigned i = 0; i < 10; i++)
+			window(100 * MS, 9500, true);
+		assert_true(w->count[VERB_QUOTA] >= 15);
+		step(&order);
+		until = w->now + EVENT_BARRED;
+		for (unsigned i = 0; i < 3000; i++)
+			window(100 * MS, 10, false);
+		assert_int_equal(engine_is_calm(w->e), orders[k].verb == OPERATOR_RELEASE_ALL);
+		assert_int_equal(files(false), k + 1);
+		w->count[VERB_QUOTA] = 0;
+		window(250 * MS, 9000, false);
+		for (unsigned i = 0; i < 30; i++)
+			window(100 * MS, 9500, true);
+		assert_int_equal(w->count[VERB_QUOTA] > 0, orders[k].verb == OPERATOR_RELEASE);
+		assert_int_equal(files(false), RECORDER_KEPT);
+		replays(2);
+		while (w->now < until || !engine_is_calm(w->e))
+			window(250 * MS, 10, false);
+		replays(2);
+	}
+}
+
 static void only_the_newest_are_kept(void **state)
 {
 	assert_int_equal(recorder_new(&r, dir_fd, 16 << 20), 0);
@@ -260,7 +294,7 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(calm_is_not_recorded), TEST(an_incident_replays), TEST(every_step_is_on_disk), TEST(a_pause_goes_along),
+		TEST(calm_is_not_recorded), TEST(an_incident_replays), TEST(every_step_is_on_disk), TEST(a_pause_goes_along), TEST(what_was_released_goes_along),
 		TEST(only_the_newest_are_kept), TEST(full), TEST(nowhere_to_write), TEST(links_are_not_followed),
 	};
 

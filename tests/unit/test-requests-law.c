@@ -25,6 +25,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)unlinkat(r.rundir_fd, PAUSE_FILE, 0);
+	(void)unlinkat(r.rundir_fd, BARRED_FILE, 0);
 	(void)close(r.rundir_fd);
 	return rmdir(dir);
 }

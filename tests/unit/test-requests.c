@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test-requests: what a person may say, and what is answered. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "ctl/requests.h"
 #include "sys/log.h"
+#include "sys/root.h"
 #include "unit/world.h"
 
 #define HOG 10
@@ -86,11 +90,40 @@ static void a_name_as_it_is_shown(void **state)
 	assert_has(say("release", "session-\033[31m\n3.scope"), "released");
 }
 
+/* A restart of the guard does not end the ten minutes after everything was released; a resume
+ * does. What is of another boot, or nonsense, counts as nothing. */
+static void everything_stays_released(void **state)
+{
+	static const char *const nonsense[] = { "", "\n", "x\n", "-1\n", "12", "1\n", "18446744073709551615\n" };
+	char dir[] = "/tmp/reprieve-test-XXXXXX", buf[32];
+	usec_t until;
+
+	assert_non_null(mkdtemp(dir));
+	requests.rundir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(requests.rundir_fd >= 0);
+	assert_true(requests_barred(&requests) == 0);
+	say("release-all", "");
+	until = requests_barred(&requests);
+	assert_in_range(until, loop_now(&loop) + EVENT_BARRED - 60 * SEC, loop_now(&loop) + EVENT_BARRED);
+	say("resume", "");
+	assert_true(requests_barred(&requests) == 0);
+	for (size_t i = 0; i < ELEMENTSOF(nonsense); i++) {
+		assert_int_equal(root_replace_file(requests.rundir_fd, BARRED_FILE, nonsense[i], strlen(nonsense[i]), 0600), 0);
+		assert_true(requests_barred(&requests) == 0);
+	}
+	str_format(buf, sizeof(buf), "%llu\n", (unsigned long long)(loop_now(&loop) + EVENT_BARRED + SEC));
+	assert_int_equal(root_replace_file(requests.rundir_fd, BARRED_FILE, buf, strlen(buf), 0600), 0);
+	assert_true(requests_barred(&requests) == 0);
+	(void)unlinkat(requests.rundir_fd, BARRED_FILE, 0);
+	(void)close(requests.rundir_fd);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(everything_but_the_lifeline), T(a_name_as_it_is_shown) };
+	const struct CMUnitTest tests[] = { T(everything_but_the_lifeline), T(everything_stays_released), T(a_name_as_it_is_shown) };
 
 	return cmocka_run_group_tests_name("requests", tests, NULL, NULL);
 }

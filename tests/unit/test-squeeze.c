@@ -18,6 +18,71 @@ static void too_many_siblings(void **state)
 	world_free(w);
 }
 
+/* Twenty siblings that are squeezed, and five neighbours. */
+static struct world *with_bystanders(void)
+{
+	struct world *w = siblings(MODE_ENFORCE, 20);
+
+	for (unsigned j = 0; j < 5; j++) {
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), "/system.slice/app-%u.service", j);
+		world_group(w, HOG + 20 + j, 2, CAN_ALL, path);
+	}
+	world_calm(w, 9000);
+	run(w, 20, 3);
+	return w;
+}
+
+/* sshd goes on waiting for its next turn; the last neighbour runs for so long. */
+static void bystander_window(struct world *w, uint32_t run)
+{
+	w->now += 100 * MS;
+	world_begin(w, 100 * MS, 9500)->machine.runnable = 60;
+	world_sample(w, 3, 300, 30000, 300, 30000);
+	for (unsigned j = 0; j < 20; j++)
+		world_sample(w, HOG + j, 500, 99500, 500, 99500);
+	for (unsigned j = 0; j < 5; j++)
+		world_sample(w, HOG + 20 + j, j == 4 ? run : 450, 1000, 450, 1000);
+	world_send(w);
+}
+
+/* Neighbours that take less than their share are not why sshd waits. One that takes more is. */
+static void bystanders_of_a_pattern(void **state)
+{
+	struct world *w = with_bystanders();
+	unsigned i, j;
+
+	for (i = 0; i < 100; i++)
+		bystander_window(w, i < 50 ? 450 : 30000);
+	for (j = 0; j < 20; j++)
+		assert_true(w->verbs_of[HOG + j]);
+	for (j = 0; j < 4; j++)
+		assert_int_equal(w->verbs_of[HOG + 20 + j], 0);
+	assert_true(w->verbs_of[HOG + 24]);
+	world_free(w);
+}
+
+/* It takes more than its share now and then: held longer each time, while the others stay squeezed. */
+static void one_of_many_comes_and_goes(void **state)
+{
+	struct world *w = with_bystanders();
+
+	for (unsigned k = 0; k < 3; k++) {
+		unsigned windows = 0;
+
+		for (unsigned i = 0; i < 60 && w->verbs_of[HOG + 24] == 0; i++)
+			bystander_window(w, 30000);
+		assert_true(w->verbs_of[HOG + 24]);
+		for (; w->verbs_of[HOG + 24] && windows < 400; windows++)
+			bystander_window(w, 0);
+		if (windows < (50u << k) || windows > (60u << k))
+			fail_msg("let go after %u windows in round %u\n%s", windows, k, w->lines);
+	}
+	assert_true(w->verbs_of[HOG]);
+	world_free(w);
+}
+
 static void too_many_actions(void **state)
 {
 	struct world *w = world_new(MODE_ENFORCE);
@@ -167,6 +232,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(too_many_siblings),
+		cmocka_unit_test(bystanders_of_a_pattern),
+		cmocka_unit_test(one_of_many_comes_and_goes),
 		cmocka_unit_test(too_many_actions),
 		cmocka_unit_test(service_gets_weight_only),
 		cmocka_unit_test(quota_for_a_database),

@@ -81,6 +81,58 @@ static void no_demand(void **state)
 	}
 }
 
+/* Neither well nor harmed, so that nothing is cut and nothing given back; or not measured at all. */
+static void demand_window(struct world *w, bool measured, uint32_t run)
+{
+	w->now += 100 * MS;
+	world_begin(w, 100 * MS, 6000);
+	if (measured)
+		world_sample(w, 3, 10000, 13000, 10000, 13000);
+	if (run > 0)
+		world_sample(w, HOG, run / 2, 0, run / 2, 0);
+	world_send(w);
+}
+
+/* Most victims are measured only now and then; what the squeezed ones use counts always. */
+static void demand_is_what_all_windows_say(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/user.slice/session-3.scope", 4);
+
+	world_calm(w, 9000);
+	for (unsigned i = 0; i < 4; i++)
+		culprit_window(w, HOG, 1u << VERB_QUOTA, 10);
+	assert_true(w->verbs_of[HOG] & (1u << VERB_QUOTA));
+	for (unsigned i = 0; i < 300; i++)
+		demand_window(w, i % 10 == 0, (uint32_t)(w->quota[HOG].quota * 100000 / w->quota[HOG].period));
+	assert_unsaid(w, "it wants less than its quota");
+	assert_true(w->verbs_of[HOG] & (1u << VERB_QUOTA));
+	world_free(w);
+}
+
+/* One that pauses is let go after the hold, like all else: where it came back, after a longer one. */
+static void who_pauses_and_comes_back(void **state)
+{
+	struct world *w = one_culprit(MODE_ENFORCE, "/user.slice/session-3.scope", 4);
+
+	world_calm(w, 9000);
+	for (unsigned k = 0; k < 3; k++) {
+		unsigned windows = 0;
+
+		for (unsigned i = 0; i < 40 && w->verbs_of[HOG] == 0; i++)
+			culprit_window(w, HOG, 1u << VERB_QUOTA, 10);
+		assert_true(w->verbs_of[HOG] & (1u << VERB_QUOTA));
+		while (w->verbs_of[HOG] && windows < 400) {
+			demand_window(w, true, 0);
+			windows++;
+		}
+		if (windows < (50u << k) || windows > (55u << k))
+			fail_msg("let go after %u windows in round %u\n%s", windows, k, w->lines);
+	}
+	assert_int_equal(times_said(w, "it wants less than its quota"), 3);
+	assert_int_equal(w->whys[WHY_RELAPSE], 2);
+	world_free(w);
+}
+
 /* The database waits for a lock that the squeezed one holds: undone. If it waited before, or
  * begins to only much later, the squeeze is not why. */
 static void a_database_gets_worse(void **state)
@@ -138,6 +190,8 @@ int main(void)
 		cmocka_unit_test(judged_by_the_one_inside),
 		cmocka_unit_test(tiny_waits),
 		cmocka_unit_test(no_demand),
+		cmocka_unit_test(demand_is_what_all_windows_say),
+		cmocka_unit_test(who_pauses_and_comes_back),
 		cmocka_unit_test(a_database_gets_worse),
 		cmocka_unit_test(login_share),
 	};

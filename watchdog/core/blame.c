@@ -113,7 +113,7 @@ void blame_reset(struct harm *h, struct groups *g)
 	blame_forget(g);
 	h->blamed_at = 0;
 	for (i = 0; i < g->n; i++)
-		g->slot[g->by_id[i]].blame = g->slot[g->by_id[i]].kernel_blame = 0;
+		g->slot[g->by_id[i]].blame = g->slot[g->by_id[i]].kernel_blame = g->slot[g->by_id[i]].let_go = 0;
 }
 
 /* Slots of the samples; run time per CPU; run and demand of each subtree. */
@@ -569,6 +569,7 @@ void blame_compute(struct harm *h, const struct snapshot *s, struct groups *g, u
 	uint32_t i, n = MIN(s->n_groups, MAX_SAMPLES);
 	permyriad_t canary;
 
+	h->sampled = n > 0;
 	h->fresh = h->login_fresh = h->beyond = false;
 	h->n_victims = h->n_suspects = 0;
 	memset(h->level, 0, sizeof(h->level));

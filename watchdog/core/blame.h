@@ -54,7 +54,8 @@ struct suspect {
 };
 
 struct harm {
-	bool fresh;                     /* somebody was measured in this window */
+	bool sampled;                   /* cgroups were looked at in this window */
+	bool fresh;                     /* ... and somebody protected, or the canary, could tell of it */
 	bool beyond;                    /* there are more victims than that */
 	uint32_t n_victims;
 	struct victim victims[MAX_VICTIMS];     /* worst first */

@@ -14,7 +14,7 @@
 #define INCIDENT_END       (10 * USEC_PER_SEC)  /* nobody harmed for so long, nothing squeezed */
 #define EVIDENCE_LASTS     (1500 * USEC_PER_MSEC) /* a measurement of harm stands so long without a newer one */
 #define MEMORY_FAILED      (5 * USEC_PER_MIN)   /* what did not help is not tried again */
-#define MEMORY_OPERATOR    (10 * USEC_PER_MIN)  /* what a person released stays so */
+#define MEMORY_OPERATOR    EVENT_BARRED         /* what a person released stays so */
 #define MEMORY_IDLE        (2 * USEC_PER_SEC)   /* it wanted less than its quota: let alone for so long */
 #define MEMORY_YIELDED     (10 * USEC_PER_MIN)
 #define COOL_DOWN_PART     4                    /* after AtMost: this part of it */
@@ -23,7 +23,6 @@
 #define SETS_MOST          3                    /* sets that may fail in one incident before we give up */
 #define DRIFT_GAP          USEC_PER_SEC
 #define DRIFT_MOST         5
-#define IDLE_DEMAND        (5 * USEC_PER_SEC)   /* it uses less than half its quota and waits for nothing so long: let go */
 #define REFUSED_MOST       3                    /* windows before it is said that nobody can be squeezed */
 #define ALARM_LINGERS      USEC_PER_MIN         /* below Alarm= but not below half of it */
 #define WORSE_FOR          (3 * USEC_PER_SEC)   /* after a squeeze: watch the databases and endpoints */
@@ -126,8 +125,8 @@ struct squeeze {
 	int64_t pids;
 	uint16_t cpus;
 	usec_t since, until, written, acted;
-	usec_t low_since;               /* demand since then: */
-	uint64_t low_run, low_wait;
+	uint64_t low_for, low_run, low_wait;    /* demand, as measured for so long under the quota it has */
+	usec_t hold;                    /* as long as it wants less than that, it is held for so long */
 	uint8_t drifts;
 	usec_t drift_at;
 	uint16_t n_tasks;

@@ -466,7 +466,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 			e->inside_since = e->now - MIN(s->window, e->now);
 		}
 	} else {
-		e->harm.fresh = e->harm.login_fresh = false;
+		e->harm.sampled = e->harm.fresh = e->harm.login_fresh = false;
 	}
 	judge_harm(e, s->window, e->runnable >= 0);
 	relief_tick(e);
@@ -574,6 +574,7 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 		break;
 	case EVENT_LIFTED:
 		e->served_until = MIN(event->lifted.until, e->now + EVENT_SERVED);
+		e->barred_until = MIN(event->lifted.barred, e->now + EVENT_BARRED);
 		break;
 	case EVENT_JOURNAL_LOST:
 		orders_journal_lost(e);

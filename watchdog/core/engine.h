@@ -6,9 +6,9 @@
  * order, by one EVENT_RESULT. The caller calls again no later than
  * engine_deadline() with EVENT_TIMEOUT if nothing else happened.
  *
- * A calm engine (no alarm, nothing squeezed, no relapse memory) equals a fresh
- * one that was given the same policies, groups, pause and seed: that is where a
- * flight record begins (engine_is_calm). */
+ * A calm engine (no alarm, nothing squeezed, no relapse memory, nobody let alone) equals a fresh
+ * one that was given the same policies, groups, pause, EVENT_LIFTED and seed: that is
+ * where a flight record begins (engine_is_calm). */
 #pragma once
 
 #include <stdbool.h>
@@ -58,6 +58,7 @@ struct engine_view {
 	enum cause cause;
 	usec_t paused_until;            /* 0 = not paused */
 	usec_t served_until;            /* rescue does not wait for RescueFor= again until then; 0 */
+	usec_t barred_until;            /* nothing is squeezed until then, since everything was released by command; 0 */
 	const char *pause_reason;
 	permyriad_t pressure;           /* cpu some, latest window */
 	uint32_t n_victims; struct engine_victim victims[8];            /* worst first */

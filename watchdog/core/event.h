@@ -11,6 +11,7 @@
 
 #define EVENT_GAP    (2 * USEC_PER_SEC)
 #define EVENT_SERVED (30 * USEC_PER_SEC)        /* so long after it was interrupted rescue does not wait for RescueFor= again */
+#define EVENT_BARRED (10 * USEC_PER_MIN)        /* what a person released is left alone for so long */
 
 enum event_type {
 	EVENT_SNAPSHOT,
@@ -22,7 +23,7 @@ enum event_type {
 	EVENT_POLICIES,         /* a new set is in force */
 	EVENT_OPERATOR,
 	EVENT_NAMES,            /* how far the look for processes by name is */
-	EVENT_LIFTED,           /* the squeezes of an earlier guard were put back just before */
+	EVENT_LIFTED,           /* the squeezes of an earlier guard were put back, by itself or by command */
 	EVENT_JOURNAL_LOST,     /* the undo journal was removed and cannot be written anew */
 	EVENT_TIMEOUT,          /* the deadline that engine_deadline() named has come */
 	_EVENT_MAX
@@ -74,9 +75,9 @@ struct names_news {
 	usec_t since;                   /* AWAITED: not after now */
 };
 
-/* That guard had waited for RescueFor= already; so this one does not, until then. */
 struct lifted_news {
-	usec_t until;                   /* absolute; at most EVENT_SERVED from now counts */
+	usec_t until;                   /* it had waited for RescueFor= already, so this one does not; absolute, at most EVENT_SERVED from now counts */
+	usec_t barred;                  /* a person had everything released: nothing is squeezed; absolute, at most EVENT_BARRED from now counts */
 };
 
 struct event {

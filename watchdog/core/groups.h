@@ -40,6 +40,7 @@ struct group {
 	usec_t seen;                    /* when it last ran or waited, or became known */
 	struct recent recent;           /* protected ones only */
 	uint64_t blame, kernel_blame;   /* lately, see blame_compute() */
+	usec_t let_go, hold;            /* it wanted less than its quota: when it was let go, after which hold; 0 */
 
 	/* What the policies say of it alone; see groups_refresh() for its place in the tree. */
 	uint8_t own_as;                 /* enum importance */

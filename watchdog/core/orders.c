@@ -3,7 +3,8 @@
  * orders: what the engine is told that is no measurement
  *
  * A person's word stands above every policy: what was released by hand is left alone
- * for ten minutes, and a pause releases everything and ends by itself. New policies
+ * for ten minutes (all of it, or one by name), and a pause releases everything and ends by
+ * itself; a resume ends it, and the ten minutes after all was released. New policies
  * let go of what the old ones squeezed; if it is still harmful, the new set finds that
  * out within the next windows: rescue, too, which has waited for RescueFor= already. So
  * has a guard that takes over from one that was stopped or killed.
@@ -233,8 +234,6 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 		(void)engine_report(e, WHY_OPERATOR, &r, o->group, s ? "released, and left alone for 10min" : "left alone for 10min");
 		break;
 	case OPERATOR_RELEASE_ALL:
-		for (i = 0; i < e->n_squeezes; i++)
-			memory_add(e, e->squeezes[i].group, WHY_OPERATOR, e->now + MEMORY_OPERATOR);
 		release_everything(e, &r, ", and left alone for 10min");
 		break;
 	case OPERATOR_PAUSE:

@@ -561,7 +561,7 @@ static void pool_tick(struct engine *e, uint32_t pool)
 	}
 	if (watch_worse(e, pool))
 		return;
-	if (e->harm.fresh)
+	if (e->harm.sampled)
 		watch_demand(e, pool);
 	slow = e->now - e->login_at < EVIDENCE_LASTS && 2 * e->login >= 3 * e->set.settings.login_cost;
 	if (e->harm.total > 0 && (p->strain >= well || slow) && p->level < limit && add_siblings(e, pool)) {

@@ -3,9 +3,9 @@
  * squeeze: whom, by which rung, and how it becomes actions
  *
  * The set is the smallest one that explains four fifths of the blame that can be
- * touched, the guiltiest first. Once a pool works, only who takes more than its share
- * (or belongs to the pattern) is added: what is squeezed runs less, so the blame moves
- * on to the innocent.
+ * touched, the guiltiest first. Once a pool works, only who takes more than its share is
+ * added, a late sibling of a pattern too: what is squeezed runs less, so the blame moves on
+ * to the innocent.
  *
  * A service at its peak is work, not a runaway: where only the way in suffers, all
  * that is no pattern gets a lower weight and nothing else. A person's session is no
@@ -193,7 +193,7 @@ void squeeze_plan(struct engine *e, uint32_t pool, bool more, struct plan *ret)
 		}
 		if (fits[i] == 2)
 			continue;
-		if (more && e->triage.pattern == PATTERN_NONE && x->usage * 10 <= x->entitled * 11)
+		if (more && x->usage * 10 <= x->entitled * 11)
 			continue;
 		c = squeeze_case(e, pool, x->slot, 0);
 		rung = ladder_next(&c, RUNG_NONE);
@@ -308,6 +308,10 @@ struct squeeze *squeeze_new(struct engine *e, uint32_t pool, const struct target
 	s->cpus = t->cpus;
 	s->since = s->acted = e->now;
 	s->until = e->now + par.at_most;
+	s->hold = e->pools[pool].hold;
+	/* A relapse of its own, whatever the others do: who comes and goes is held longer each time. */
+	if (x->let_go && e->now - x->let_go < LAW_MEMORY)
+		s->hold = MAX(s->hold, law_hold_after_relapse(x->hold));
 	s->reason = *r;
 	x->pinned = true;
 	e->pools[pool].n++;
@@ -426,6 +430,7 @@ void squeeze_share(struct engine *e, uint32_t pool)
 		if (s->written && e->now - s->written < LAW_WRITE_GAP)
 			continue;
 		s->quota = q;
+		s->low_for = s->low_run = s->low_wait = 0;
 		s->written = e->now;
 		s->todo |= 1u << VERB_QUOTA;
 	}

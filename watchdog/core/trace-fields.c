@@ -144,6 +144,7 @@ static const struct trace_field names_fields[] = {
 
 static const struct trace_field lifted_fields[] = {
 	F("until", lifted_news, until, USEC, 0),
+	F("barred", lifted_news, barred, USEC, 0),
 };
 
 static const struct trace_field action_fields[] = {

@@ -5,10 +5,10 @@
  *   reprieve-trace 1            first line
  *   P "text"                    a piece of the policies in force, canonical text
  *   init NOW SEED               the engine was (re)made: policies from the P lines before
- *   G NOW id=7 …                events of this head make groups, pause and a wait for names known
+ *   G NOW id=7 …                events of this head make groups, pause, a wait for names and what was lifted known
  *   begin                       from here on actions count
  *   S NOW … n=2 / g ID …        snapshot and its groups, per-CPU shares as c=CPU:RUN:WAIT,…
- *   G X R D E p O N T           group, gone, result, drift, endpoint, policies, operator, names, timeout
+ *   G X R D E p O N L T         group, gone, result, drift, endpoint, policies, operator, names, lifted, timeout
  *   A id=9 verb=quota …         what the engine answered to the event before
  *   t pid=…                     a task of the result or action before
  *

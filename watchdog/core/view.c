@@ -38,6 +38,11 @@ usec_t engine_now(const struct engine *e)
 
 bool engine_is_calm(const struct engine *e)
 {
+	uint32_t i;
+
+	for (i = 0; i < e->n_memories; i++)
+		if (e->memories[i].until > e->now)
+			return false;
 	return !e->alarm && e->n_squeezes == 0;
 }
 
@@ -118,6 +123,7 @@ void engine_view(const struct engine *e, struct engine_view *ret)
 	ret->paused_until = engine_paused(e) ? e->paused_until : 0;
 	ret->pause_reason = engine_paused(e) ? e->pause_reason : NULL;
 	ret->served_until = e->served_until > e->now ? e->served_until : 0;
+	ret->barred_until = e->barred_until > e->now ? e->barred_until : 0;
 	ret->pressure = e->pressure;
 	ret->n_groups = e->groups.n;
 	ret->groups_forgotten = e->groups.forgotten;

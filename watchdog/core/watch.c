@@ -218,28 +218,25 @@ void watch_demand(struct engine *e, uint32_t pool)
 	for (i = 0; i < e->n_squeezes; i++) {
 		struct squeeze *s = &e->squeezes[i];
 		int slot = groups_find(&e->groups, s->group);
-		usec_t spent;
+		usec_t enough;
 
 		if (s->pool != pool || s->release || s->rung != RUNG_QUOTA || s->quota.period_us <= 0 || slot < 0)
 			continue;
 		/* Throttled, it seems to want nothing for several periods at a time: judged as a whole. */
-		if (s->low_since == 0) {
-			s->low_since = e->now;
-			s->low_run = s->low_wait = 0;
-			continue;
-		}
+		enough = MAX(s->hold, 10 * (usec_t)s->quota.period_us);
+		s->low_for += e->window;
 		s->low_run += blame_run(&e->harm, slot);
 		s->low_wait += blame_wait(&e->harm, slot);
-		spent = e->now - s->low_since;
-		if (s->low_run * 2 * (uint64_t)s->quota.period_us >= (uint64_t)s->quota.quota_us * MAX(spent, IDLE_DEMAND) ||
-		    s->low_wait * 20 > spent)
-			s->low_since = 0;
-		else if (spent >= MAX(IDLE_DEMAND, 10 * (usec_t)s->quota.period_us)) {
+		if (s->low_run * 2 * (uint64_t)s->quota.period_us >= (uint64_t)s->quota.quota_us * enough || s->low_wait * 20 > s->low_for)
+			s->low_for = s->low_run = s->low_wait = 0;
+		else if (s->low_for >= enough) {
 			if (n++ == 0)
 				first = s->group;
 			engine_reason(e, &r, WHY_RECOVERED, pool, s->group);
 			r.lasting = e->now - s->since;
 			memory_add(e, s->group, WHY_RECOVERED, e->now + MEMORY_IDLE);
+			e->groups.slot[slot].let_go = e->now;
+			e->groups.slot[slot].hold = s->hold;
 			squeeze_release(e, s, &r);
 		}
 	}

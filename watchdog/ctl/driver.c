@@ -555,11 +555,12 @@ void driver_policies(struct driver *d, const struct policy_set *set)
 	}
 }
 
-void driver_lifted(struct driver *d)
+void driver_lifted(struct driver *d, bool just_before, usec_t barred)
 {
-	struct event e = { .type = EVENT_LIFTED, .lifted = { .until = loop_now(d->loop) + EVENT_SERVED } };
+	struct event e = { .type = EVENT_LIFTED, .lifted = { .until = just_before ? loop_now(d->loop) + EVENT_SERVED : 0, .barred = barred } };
 
-	driver_event(d, &e);
+	if (just_before || barred > 0)
+		driver_event(d, &e);
 }
 
 void driver_deinit(struct driver *d)

@@ -76,7 +76,8 @@ void driver_deinit(struct driver *d);
 
 void driver_event(struct driver *d, struct event *event);      /* stamps `now` and runs all that follows */
 void driver_policies(struct driver *d, const struct policy_set *set);
-void driver_lifted(struct driver *d);           /* an earlier guard's squeezes were put back just before */
+/* An earlier guard's squeezes were put back just before, or by command: then none until `barred`; 0. */
+void driver_lifted(struct driver *d, bool just_before, usec_t barred);
 
 /* For the sampler's config and the helpers' ops. */
 void driver_on_group(const struct group_info *info, void *data);

@@ -3,8 +3,8 @@
  *
  * /run is a tmpfs: a write costs microseconds and no disk, and the pages are not ours.
  * The record starts with everything a fresh engine needs to be in the same state (a calm
- * engine is a fresh one that knows policies, groups and pause), so one file is one
- * regression test. */
+ * engine is a fresh one that knows policies, groups, pause and what was lifted), so one file
+ * is one regression test. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -205,8 +205,8 @@ static void begin(struct recorder *r, const struct engine *e, const struct event
 
 		trace_put_event(&r->out, &names);
 	}
-	if (view.served_until != 0 && event->type != EVENT_LIFTED) {
-		struct event lifted = { .now = event->now, .type = EVENT_LIFTED, .lifted = { .until = view.served_until } };
+	if ((view.served_until != 0 || view.barred_until != 0) && event->type != EVENT_LIFTED) {
+		struct event lifted = { .now = event->now, .type = EVENT_LIFTED, .lifted = { .until = view.served_until, .barred = view.barred_until } };
 
 		trace_put_event(&r->out, &lifted);
 	}

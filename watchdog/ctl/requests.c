@@ -8,6 +8,7 @@
 
 #include "base/macro.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "ctl/requests.h"
 #include "sys/log.h"
 #include "sys/root.h"
@@ -76,6 +77,9 @@ static void do_release_all(struct requests *r, struct json *j, const char *argum
 	n = view.n_squeezes;
 	driver_event(r->driver, &e);
 	engine_view(r->driver->engine, &view);
+	str_format(text, sizeof(text), "%llu\n", (unsigned long long)view.barred_until);
+	if (view.barred_until > 0 && root_replace_file(r->rundir_fd, BARRED_FILE, text, strlen(text), 0600) < 0)
+		log_warning("that everything is left alone for 10min could not be written down; a restart of the guard ends it");
 	str_format(text, sizeof(text), n ? "released %u, %u left" : "nothing was squeezed", n, view.n_squeezes);
 	for (uint32_t i = 0; i < r->driver->facts.n_lifeline; i++)
 		lifelines += r->driver->facts.lifeline[i].after >= 0 && !r->driver->facts.lifeline[i].failed;
@@ -117,6 +121,7 @@ static void do_resume(struct requests *r, struct json *j, const char *argument)
 	struct event e = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RESUME } };
 
 	(void)unlinkat(r->rundir_fd, PAUSE_FILE, 0);
+	(void)unlinkat(r->rundir_fd, BARRED_FILE, 0);
 	driver_event(r->driver, &e);
 	answer_done(j, "the pause is over");
 }
@@ -167,4 +172,18 @@ void requests_restore_pause(struct requests *r)
 		return;
 	str_copy(e.order.reason, sizeof(e.order.reason), end + 1);
 	driver_event(r->driver, &e);
+}
+
+usec_t requests_barred(const struct requests *r)
+{
+	usec_t until, now = loop_now(r->driver->loop);
+	char buf[32], *end, text[UNITS_TEXT_MAX];
+
+	if (root_read_file(r->rundir_fd, BARRED_FILE, buf, sizeof(buf)) <= 0)
+		return 0;
+	until = strtoull(buf, &end, 10);
+	if (end == buf || *end != '\n' || until <= now || until > now + EVENT_BARRED)
+		return 0;
+	log_notice("everything was released by command: nothing is squeezed for another %s (reprieve resume ends that)", units_format_usec((until - now + USEC_PER_SEC - 1) / USEC_PER_SEC * USEC_PER_SEC, text));
+	return until;
 }

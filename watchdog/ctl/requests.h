@@ -12,7 +12,8 @@
 #include "ctl/control.h"
 #include "ctl/driver.h"
 
-#define PAUSE_FILE "pause"      /* in the run directory: a pause outlives a restart of the guard */
+#define PAUSE_FILE "pause"      /* in the run directory: a pause outlives a restart of the guard, */
+#define BARRED_FILE "barred"    /* and so do the ten minutes after `release --all` */
 
 struct requests {
 	struct driver *driver;
@@ -24,3 +25,7 @@ void requests_handle(struct json *answer, const char *verb, const char *argument
 
 /* Takes up a pause of an earlier guard of this boot that has not ended. */
 void requests_restore_pause(struct requests *r);
+
+/* Until when nothing is squeezed, since everything was released by a command to an earlier guard
+ * of this boot; which is said. 0: no. */
+usec_t requests_barred(const struct requests *r);
