@@ -348,6 +348,8 @@ static int wire_up(struct guard *g)
 	g->driver.facts.started = loop_now(&g->loop);
 	g->driver.facts.real_offset = facts_real_offset();
 	g->driver.facts.n_policies = g->sets[g->set].n_policies;
+	g->requests = (struct requests){ .driver = &g->driver, .rundir_fd = g->rundir_fd };
+	requests_restore_pause(&g->requests);           /* before a cgroup is known: it holds back lifelines, too */
 	r = open_sampler(g);
 	if (r < 0) {
 		log_error("nothing can be read of this machine: %s; is /proc mounted?", strerror(-r));
@@ -364,7 +366,6 @@ static int wire_up(struct guard *g)
 	say_lookup(helpers_lookup(&g->helpers));
 	DRIVER_HELPERS_OPS.gone(ROLE_STEWARD, &g->driver);
 	DRIVER_HELPERS_OPS.gone(ROLE_COURIER, &g->driver);
-	g->requests = (struct requests){ .driver = &g->driver, .rundir_fd = g->rundir_fd };
 	r = control_init(&g->control, &g->loop, g->o.rundir, requests_handle, &g->requests);
 	if (r < 0)
 		log_warning("the control socket cannot be made: %s; `reprieve status` will not work", strerror(-r));
@@ -375,7 +376,6 @@ static int wire_up(struct guard *g)
 	upkeep_start(&g->upkeep);
 	driver_start(&g->driver, g->sampler);
 	driver_policies(&g->driver, &g->sets[g->set]);
-	requests_restore_pause(&g->requests);
 	lifted_mode(g->o.rundir, g->sets[g->set].settings.mode == MODE_RESCUE);
 	if (lifted_within(g->o.rundir, LIFTED_RECENTLY))
 		driver_lifted(&g->driver);

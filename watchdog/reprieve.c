@@ -308,7 +308,7 @@ static const struct command commands[] = {
 	{ "status", "[-q]", "state, mode, who suffers, who is to blame, what is squeezed until when, what is missing", "q", 0, run_status },
 	{ "why", "[-n LINES] [--incident N]", "what was decided and why, newest last", "ni", 0, run_why },
 	{ "release", "CGROUP | --all", "put one cgroup, or all that is squeezed, back as it was; lifeline weights stay (root)", "a", 1, run_release },
-	{ "pause", "TIME --reason TEXT", "touch nothing for a while; ends by itself (root)", "r", 1, run_pause },
+	{ "pause", "TIME --reason TEXT", "let go of all that is squeezed and change nothing more for a while; lifelines set before stay; ends by itself (root)", "r", 1, run_pause },
 	{ "resume", "", "end a pause (root)", "", 0, run_resume },
 	{ "policy", "check | cat [NAME] | keys", "check the policies; show them merged with the origin of each value; explain the keys", "", 2, run_policy },
 	{ "replay", "FILE [--policy DIR] [-v]", "decide a recorded incident again; with other policies", "pv", 1, run_replay },
