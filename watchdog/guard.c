@@ -38,6 +38,7 @@
 #define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
 #define LOCK_PATIENCE 20                /* tenths of a second */
 #define SERVICE_PATIENCE 600            /* the same where a service manager started us; it waits longer */
+#define RELOAD_EVERY USEC_PER_SEC       /* at most; each lets go of what is squeezed */
 #define LIFTED_RECENTLY (2 * USEC_PER_MIN)      /* an upgrade on an overloaded machine takes so long */
 
 struct options {
@@ -62,9 +63,10 @@ static struct guard {
 	unsigned set;
 	struct guard_settings settings;
 	struct upkeep upkeep;
-	struct loop_timer watchdog;
+	struct loop_timer watchdog, reload;
+	usec_t reloaded;                /* the last time */
 	int rundir_fd;
-} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT };
+} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT, .reload = LOOP_TIMER_INIT };
 
 static void say(void *data, const char *line)
 {
@@ -110,14 +112,10 @@ static void say_lookup(int r)
 		log_warning("the helpers' socket cannot be made the courier's: %s; one that systemd starts cannot connect", strerror(-r));
 }
 
-static int on_signal(struct loop *l, int signo, void *data)
+static void reload(struct guard *g)
 {
-	struct guard *g = data;
-
-	if (signo != SIGHUP) {
-		loop_exit(l, 0);
-		return 0;
-	}
+	g->reloaded = loop_now(&g->loop);
+	loop_cancel_timer(&g->loop, &g->reload);
 	(void)notify_send("RELOADING=1");
 	say_lookup(helpers_lookup(&g->helpers));
 	if (load(g) == 0) {
@@ -134,10 +132,31 @@ static int on_signal(struct loop *l, int signo, void *data)
 
 		str_format(line, sizeof(line), "policies: the new configuration is refused, %s: %s",
 			   g->driver.facts.n_policies > 0 ? "the old one stays in force" : "none is in force", g->driver.facts.config_error);
-		why_log_add(&g->driver.why, loop_now(l), 0, &said, line);
+		why_log_add(&g->driver.why, loop_now(&g->loop), 0, &said, line);
 		log_error("the new configuration is refused; the old one stays in force");
 	}
 	(void)notify_send("READY=1");
+}
+
+static int on_reload(struct loop *l, struct loop_timer *t, void *data)
+{
+	reload(data);
+	return 0;
+}
+
+/* A SIGHUP is heard at once; those of the second after it together, at its end. */
+static int on_signal(struct loop *l, int signo, void *data)
+{
+	struct guard *g = data;
+
+	if (signo != SIGHUP) {
+		loop_exit(l, 0);
+		return 0;
+	}
+	if (loop_now(l) >= g->reloaded + RELOAD_EVERY)
+		reload(g);
+	else
+		loop_set_timer(l, &g->reload, g->reloaded + RELOAD_EVERY, on_reload, g);
 	return 0;
 }
 
@@ -470,7 +489,7 @@ static int usage(int code)
 	      "  --debug                        say more\n"
 	      "  --restore                      put back what the journal holds, and end\n"
 	      "  --version, --help\n\n"
-	      "SIGHUP reloads. Exit codes: 0 stopped, 1 could not start, 64 usage, 75 another guard is running.\n",
+	      "SIGHUP reloads, at most once a second. Exit codes: 0 stopped, 1 could not start, 64 usage, 75 another guard is running.\n",
 	      code ? stderr : stdout);
 	return code;
 }
