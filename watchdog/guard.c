@@ -112,6 +112,16 @@ static void say_lookup(int r)
 		log_warning("the helpers' socket cannot be made the courier's: %s; one that systemd starts cannot connect", strerror(-r));
 }
 
+/* An observer makes nothing, not for itself either. */
+static void set_raised(struct guard *g)
+{
+	bool raised = g->sets[g->set].settings.mode != MODE_OBSERVE;
+
+	if (raised && g->act != NULL)
+		(void)act_arm(g->act);
+	upkeep_raise(&g->upkeep, raised);
+}
+
 static void reload(struct guard *g)
 {
 	g->reloaded = loop_now(&g->loop);
@@ -123,7 +133,7 @@ static void reload(struct guard *g)
 		if (g->canary != NULL)
 			canary_set_weight(g->canary, policy_canary_weight(&g->sets[g->set]));
 		if (g->upkeep.raised != (g->sets[g->set].settings.mode != MODE_OBSERVE))
-			upkeep_raise(&g->upkeep, !g->upkeep.raised);
+			set_raised(g);
 		lifted_mode(g->o.rundir, g->sets[g->set].settings.mode == MODE_RESCUE);
 		log_notice("new policies are in force: %u sections", g->sets[g->set].n_policies);
 	} else {
@@ -263,14 +273,18 @@ static int open_act(struct guard *g)
 	return 0;
 }
 
+/* Forked here; upkeep finds it its place. */
 static void open_canary(struct guard *g)
 {
 	struct canary_config config = { .weight = policy_canary_weight(&g->sets[g->set]), .cpu = CANARY_CPU_DEFAULT };
-	char dir[MOUNTS_PATH_MAX + 64], slice[MOUNTS_PATH_MAX + 16];
+	static char dir[MOUNTS_PATH_MAX + 64];
+	char slice[MOUNTS_PATH_MAX + 16];
 	struct mounts m;
-	int r = mounts_read("", &m);
+	int r = canary_new(&config, &g->canary);
 
-	if (r == 0) {
+	if (r < 0)
+		facts_set(&g->driver.facts, "canary", false, "the canary could not be started: a login that has not run yet is judged by pressure alone", strerror(-r));
+	if (mounts_read("", &m) == 0) {
 		const char *top = m.layout == MOUNTS_V2 ? m.v2 : m.cpu;
 
 		/* Beside sshd: in system.slice where there is one. */
@@ -278,13 +292,8 @@ static void open_canary(struct guard *g)
 		str_format(dir, sizeof(dir), "%s/reprieve-canary", access(slice, F_OK) == 0 ? slice : top);
 		config.v1 = m.layout != MOUNTS_V2;
 		config.dir = dir;
-		r = canary_new(&config, &g->canary);
 	}
-	if (r < 0)
-		facts_set(&g->driver.facts, "canary", false, "the canary has no cgroup of its own: a login that has not run yet is judged by pressure alone",
-			  "start reprieved as root on a writable cgroup filesystem");
-	else
-		facts_set(&g->driver.facts, "canary", true, "beside sshd", "");
+	g->upkeep.canary_place = config;
 }
 
 static int open_sampler(struct guard *g)
@@ -388,10 +397,9 @@ static int wire_up(struct guard *g)
 	r = control_init(&g->control, &g->loop, g->o.rundir, requests_handle, &g->requests);
 	if (r < 0)
 		log_warning("the control socket cannot be made: %s; `reprieve status` will not work", strerror(-r));
-	if (g->act != NULL && g->sets[g->set].settings.mode != MODE_OBSERVE)
-		(void)act_arm(g->act);
-	g->upkeep = (struct upkeep){ .loop = &g->loop, .facts = &g->driver.facts, .act = g->act, .canary = g->canary, .helpers = &g->helpers, .rundir_fd = g->rundir_fd };
-	upkeep_raise(&g->upkeep, g->sets[g->set].settings.mode != MODE_OBSERVE);
+	g->upkeep = (struct upkeep){ .loop = &g->loop, .facts = &g->driver.facts, .act = g->act, .canary = g->canary,
+				      .canary_place = g->upkeep.canary_place, .helpers = &g->helpers, .rundir_fd = g->rundir_fd };
+	set_raised(g);
 	upkeep_start(&g->upkeep);
 	driver_start(&g->driver, g->sampler);
 	driver_policies(&g->driver, &g->sets[g->set]);

@@ -4,8 +4,10 @@ import os
 import socket
 import time
 
+import lab as L
 from conftest import eventually, log_of
-from test_upkeep import guard_of
+from test_faults import helpers_of
+from test_upkeep import fact, guard_of, reloaded
 
 
 class Notify:
@@ -51,3 +53,33 @@ def test_many_reloads_are_one_a_second_and_the_last_counts(lab):
             assert log_of(g).count("new policies are in force") == notify.count("RELOADING=1")
     finally:
         notify.close()
+
+
+def cgroups_of(tree):
+    """All below each hierarchy that a guard may write to, the lab's own aside."""
+    roots = {line.split()[4] for line in L.read("/proc/self/mountinfo").splitlines() if line.split(" - ")[1].split()[0].startswith("cgroup")}
+    return {d for r in roots for d, _, _ in os.walk(r) if tree.prefix not in d}
+
+
+def test_an_observer_makes_no_cgroup(lab):
+    """What it has in the other modes is made and taken away with the mode, and who was in there comes home."""
+    before = cgroups_of(lab.tree)
+    with guard_of(lab, "observe") as g:
+        assert eventually(lambda: len(helpers_of(g)) == 2, 5)
+        canary = next(int(d) for d in L.read(f"/proc/{g.proc.pid}/task/{g.proc.pid}/children").split()
+                      if L.read(f"/proc/{d}/comm").strip() == "reprieve-canary")
+        homes = {pid: L.read(f"/proc/{pid}/cgroup") for pid in [canary, *helpers_of(g).values()]}
+        assert cgroups_of(lab.tree) == before
+        said = fact(g, "canary")
+        assert not said["have"] and "in observe mode no cgroup is made" in said["why"] and "rescue or enforce" in said["remedy"]
+        for mode in ("rescue", "enforce"):
+            reloaded(g, mode)
+            assert eventually(lambda: fact(g, "canary")["have"], 5), log_of(g)
+            made = cgroups_of(lab.tree) - before
+            assert {os.path.basename(d) for d in made} == {"reprieve-canary", "reprieve-helpers"}, made
+            assert all(L.read(f"/proc/{pid}/cgroup") != home for pid, home in homes.items())
+            reloaded(g, "observe")
+            assert eventually(lambda: cgroups_of(lab.tree) == before, 5), cgroups_of(lab.tree) - before
+            assert not fact(g, "canary")["have"]
+            assert {pid: L.read(f"/proc/{pid}/cgroup") for pid in homes} == homes
+    assert cgroups_of(lab.tree) == before
