@@ -95,6 +95,12 @@ static int load(struct guard *g)
 		text[strcspn(text, "\n")] = '\0';        /* the source and the caret are for a terminal */
 		str_escape(g->driver.facts.config_error, sizeof(g->driver.facts.config_error), text);
 	} else {
+		const struct conf_errors *ignored = conf_ignored(conf);
+
+		for (unsigned i = 0; i < ignored->n && i < MISTAKES_SAID; i++)
+			log_warning("%s", conf_error_format(&ignored->e[i], text, sizeof(text)));
+		if (ignored->n + ignored->more > MISTAKES_SAID)
+			log_warning("and %u more files are ignored; `reprieve policy check` names them", ignored->n + ignored->more - MISTAKES_SAID);
 		g->driver.facts.config_error[0] = '\0';
 		if (g->o.mode >= 0)
 			set->settings.mode = (enum mode)g->o.mode;
