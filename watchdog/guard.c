@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
@@ -38,6 +39,8 @@
 #define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
 #define LOCK_PATIENCE 20                /* tenths of a second */
 #define SERVICE_PATIENCE 600            /* the same where a service manager started us; it waits longer */
+#define FILES_NEEDED 64
+#define FILES_REMEDY "raise LimitNOFILE= of the service, or ulimit -n, and restart"
 #define RELOAD_EVERY USEC_PER_SEC       /* at most; each lets go of what is squeezed */
 #define LIFTED_RECENTLY (2 * USEC_PER_MIN)      /* an upgrade on an overloaded machine takes so long */
 
@@ -328,6 +331,24 @@ static int open_sampler(struct guard *g)
 	return 0;
 }
 
+/* With too few, whatever is opened last fails, and says that it is missing itself. */
+static void look_at_files(struct guard *g)
+{
+	struct rlimit l;
+	char why[192];
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= FILES_NEEDED)
+		return;
+	l.rlim_cur = MIN(l.rlim_max, (rlim_t)FILES_NEEDED);
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+	if (l.rlim_cur >= FILES_NEEDED)
+		return;
+	str_format(why, sizeof(why), "only %lu files may be open at once, %d are needed: probe, helpers, control socket or record may be missing for that alone",
+		   (unsigned long)l.rlim_cur, FILES_NEEDED);
+	facts_set(&g->driver.facts, "open files", false, why, FILES_REMEDY);
+	log_warning("%s; %s", why, FILES_REMEDY);
+}
+
 static int wire_up(struct guard *g)
 {
 	char self[PATH_MAX] = "", helpers[PATH_MAX + 16], *dir;
@@ -343,6 +364,7 @@ static int wire_up(struct guard *g)
 		g->settings = GUARD_SETTINGS_DEFAULT;
 		g->set = 0;
 	}
+	look_at_files(g);
 	r = open_rundir(g);
 	if (r < 0) {
 		log_error("the run directory %s cannot be used: %s; give another one with --rundir", g->o.rundir, strerror(-r));

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The edges of what a guard promises: many reloads, an observer that leaves no trace."""
+"""The edges of what a guard promises: many reloads, few descriptors, an observer that leaves no trace."""
 import os
 import socket
 import time
@@ -83,3 +83,12 @@ def test_an_observer_makes_no_cgroup(lab):
             assert not fact(g, "canary")["have"]
             assert {pid: L.read(f"/proc/{pid}/cgroup") for pid in homes} == homes
     assert cgroups_of(lab.tree) == before
+
+
+def test_few_descriptors_are_said_with_their_remedy(lab):
+    with guard_of(lab, "observe", "prlimit", "--nofile=40:40") as g:
+        said = fact(g, "open files")
+        assert not said["have"] and "only 40 files" in said["why"] and "LimitNOFILE=" in said["remedy"]
+        assert said["why"] in log_of(g)
+    with guard_of(lab, "observe", "prlimit", "--nofile=40:1024") as g:
+        assert fact(g, "open files") is None
