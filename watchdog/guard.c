@@ -354,6 +354,7 @@ static int wire_up(struct guard *g)
 	char self[PATH_MAX] = "", helpers[PATH_MAX + 16], *dir;
 	bool systemd = access("/run/systemd/system", F_OK) == 0, service = getenv("NOTIFY_SOCKET") != NULL;
 	struct driver_config config;
+	const char *able;
 	sigset_t signals;
 	int r;
 
@@ -436,8 +437,9 @@ static int wire_up(struct guard *g)
 		driver_lifted(&g->driver);
 	if (notify_watchdog() != USEC_INFINITY)
 		loop_set_timer(&g->loop, &g->watchdog, loop_now(&g->loop), on_watchdog, g);
-	(void)notify_send("READY=1\nSTATUS=watching in %s mode, %u policies", mode_to_string(g->sets[g->set].settings.mode), g->sets[g->set].n_policies);
-	log_notice("watching in %s mode, %u policies", mode_to_string(g->sets[g->set].settings.mode), g->sets[g->set].n_policies);
+	able = g->act != NULL || g->sets[g->set].settings.mode == MODE_OBSERVE ? "" : " (but nothing can be squeezed)";
+	(void)notify_send("READY=1\nSTATUS=watching in %s mode%s, %u policies", mode_to_string(g->sets[g->set].settings.mode), able, g->sets[g->set].n_policies);
+	log_notice("watching in %s mode%s, %u policies", mode_to_string(g->sets[g->set].settings.mode), able, g->sets[g->set].n_policies);
 	return 0;
 }
 

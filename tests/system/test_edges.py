@@ -2,6 +2,7 @@
 """The edges of what a guard promises: many reloads, few descriptors, an observer that leaves no trace."""
 import os
 import socket
+import subprocess
 import time
 
 import lab as L
@@ -92,3 +93,15 @@ def test_few_descriptors_are_said_with_their_remedy(lab):
         assert said["why"] in log_of(g)
     with guard_of(lab, "observe", "prlimit", "--nofile=40:1024") as g:
         assert fact(g, "open files") is None
+
+
+def test_a_killed_guards_changes_are_told_of(lab):
+    g = lab.guard("rescue", policies={"60-lab.policy": f"[Protect x]\nCgroups={lab.victim.group.path}\nAs=login\nWeight=800\n"}, shipped=False)
+    with g:
+        assert eventually(lambda: g.status()["lifeline"], 10), log_of(g)
+        g.kill9()
+        r = subprocess.run(g.cli_argv("status"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+        assert r.returncode == 69 and "not running" in r.stdout and "`reprieved --restore` puts" in r.stdout, r
+        assert g.restore()[0] == 0
+        r = subprocess.run(g.cli_argv("status"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+        assert r.returncode == 69 and "--restore" not in r.stdout, r
