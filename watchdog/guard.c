@@ -30,6 +30,7 @@
 #include "core/explain.h"
 #include "ctl/driver.h"
 #include "ctl/requests.h"
+#include "ctl/socket.h"
 #include "ctl/upkeep.h"
 #include "sys/log.h"
 #include "sys/notify.h"
@@ -455,6 +456,11 @@ static void take_down(struct guard *g)
 		log_error("not everything could be put back (%s); `reprieved --restore` tries again", strerror(-r));
 	if (n > 0)
 		log_notice("put back %u value%s", n, n == 1 ? "" : "s");
+	/* Ours, if we came so far: another guard's lock has kept us from it else. */
+	if (g->control.loop != NULL) {
+		(void)unlinkat(g->rundir_fd, CONTROL_SOCKET, 0);
+		(void)unlinkat(g->rundir_fd, CONTROL_SOCKET_ROOT, 0);
+	}
 	control_deinit(&g->control);
 	for (uint32_t i = 0; i < g->driver.facts.n_lifeline; i++)
 		g->helpers.puts_back = g->helpers.puts_back || g->driver.facts.lifeline[i].by_systemd;

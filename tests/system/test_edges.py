@@ -105,3 +105,9 @@ def test_a_killed_guards_changes_are_told_of(lab):
         assert g.restore()[0] == 0
         r = subprocess.run(g.cli_argv("status"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
         assert r.returncode == 69 and "--restore" not in r.stdout, r
+
+
+def test_a_stopped_guard_leaves_no_socket_to_ask_at(lab):
+    with guard_of(lab, "observe") as g:
+        assert os.path.exists(g.rundir + "/control.sock")
+    assert not [f for f in os.listdir(g.rundir) if f.startswith("control")]
