@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
@@ -30,6 +31,7 @@
 #include "core/explain.h"
 #include "ctl/driver.h"
 #include "ctl/requests.h"
+#include "ctl/socket.h"
 #include "ctl/upkeep.h"
 #include "sys/log.h"
 #include "sys/notify.h"
@@ -39,6 +41,9 @@
 #define MISTAKES_SAID 5                 /* of a configuration, in the log: the log's rate is bounded */
 #define LOCK_PATIENCE 20                /* tenths of a second */
 #define SERVICE_PATIENCE 600            /* the same where a service manager started us; it waits longer */
+#define FILES_NEEDED 64
+#define FILES_REMEDY "raise LimitNOFILE= of the service, or ulimit -n, and restart"
+#define RELOAD_EVERY USEC_PER_SEC       /* at most; each lets go of what is squeezed */
 #define LIFTED_RECENTLY (2 * USEC_PER_MIN)      /* an upgrade on an overloaded machine takes so long */
 
 struct options {
@@ -63,9 +68,10 @@ static struct guard {
 	unsigned set;
 	struct guard_settings settings;
 	struct upkeep upkeep;
-	struct loop_timer watchdog;
+	struct loop_timer watchdog, reload;
+	usec_t reloaded;                /* the last time */
 	int rundir_fd;
-} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT };
+} guard = { .rundir_fd = -1, .watchdog = LOOP_TIMER_INIT, .reload = LOOP_TIMER_INIT };
 
 static void say(void *data, const char *line)
 {
@@ -94,6 +100,12 @@ static int load(struct guard *g)
 		text[strcspn(text, "\n")] = '\0';        /* the source and the caret are for a terminal */
 		str_escape(g->driver.facts.config_error, sizeof(g->driver.facts.config_error), text);
 	} else {
+		const struct conf_errors *ignored = conf_ignored(conf);
+
+		for (unsigned i = 0; i < ignored->n && i < MISTAKES_SAID; i++)
+			log_warning("%s", conf_error_format(&ignored->e[i], text, sizeof(text)));
+		if (ignored->n + ignored->more > MISTAKES_SAID)
+			log_warning("and %u more files are ignored; `reprieve policy check` names them", ignored->n + ignored->more - MISTAKES_SAID);
 		g->driver.facts.config_error[0] = '\0';
 		if (g->o.mode >= 0)
 			set->settings.mode = (enum mode)g->o.mode;
@@ -111,14 +123,20 @@ static void say_lookup(int r)
 		log_warning("the helpers' socket cannot be made the courier's: %s; one that systemd starts cannot connect", strerror(-r));
 }
 
-static int on_signal(struct loop *l, int signo, void *data)
+/* An observer makes nothing, not for itself either. */
+static void set_raised(struct guard *g)
 {
-	struct guard *g = data;
+	bool raised = g->sets[g->set].settings.mode != MODE_OBSERVE;
 
-	if (signo != SIGHUP) {
-		loop_exit(l, 0);
-		return 0;
-	}
+	if (raised && g->act != NULL)
+		(void)act_arm(g->act);
+	upkeep_raise(&g->upkeep, raised);
+}
+
+static void reload(struct guard *g)
+{
+	g->reloaded = loop_now(&g->loop);
+	loop_cancel_timer(&g->loop, &g->reload);
 	(void)notify_send("RELOADING=1");
 	say_lookup(helpers_lookup(&g->helpers));
 	if (load(g) == 0) {
@@ -126,7 +144,7 @@ static int on_signal(struct loop *l, int signo, void *data)
 		if (g->canary != NULL)
 			canary_set_weight(g->canary, policy_canary_weight(&g->sets[g->set]));
 		if (g->upkeep.raised != (g->sets[g->set].settings.mode != MODE_OBSERVE))
-			upkeep_raise(&g->upkeep, !g->upkeep.raised);
+			set_raised(g);
 		lifted_mode(g->o.rundir, g->sets[g->set].settings.mode == MODE_RESCUE);
 		log_notice("new policies are in force: %u sections", g->sets[g->set].n_policies);
 	} else {
@@ -135,10 +153,31 @@ static int on_signal(struct loop *l, int signo, void *data)
 
 		str_format(line, sizeof(line), "policies: the new configuration is refused, %s: %s",
 			   g->driver.facts.n_policies > 0 ? "the old one stays in force" : "none is in force", g->driver.facts.config_error);
-		why_log_add(&g->driver.why, loop_now(l), 0, &said, line);
+		why_log_add(&g->driver.why, loop_now(&g->loop), 0, &said, line);
 		log_error("the new configuration is refused; the old one stays in force");
 	}
 	(void)notify_send("READY=1");
+}
+
+static int on_reload(struct loop *l, struct loop_timer *t, void *data)
+{
+	reload(data);
+	return 0;
+}
+
+/* A SIGHUP is heard at once; those of the second after it together, at its end. */
+static int on_signal(struct loop *l, int signo, void *data)
+{
+	struct guard *g = data;
+
+	if (signo != SIGHUP) {
+		loop_exit(l, 0);
+		return 0;
+	}
+	if (loop_now(l) >= g->reloaded + RELOAD_EVERY)
+		reload(g);
+	else
+		loop_set_timer(l, &g->reload, g->reloaded + RELOAD_EVERY, on_reload, g);
 	return 0;
 }
 
@@ -245,14 +284,18 @@ static int open_act(struct guard *g)
 	return 0;
 }
 
+/* Forked here; upkeep finds it its place. */
 static void open_canary(struct guard *g)
 {
 	struct canary_config config = { .weight = policy_canary_weight(&g->sets[g->set]), .cpu = CANARY_CPU_DEFAULT };
-	char dir[MOUNTS_PATH_MAX + 64], slice[MOUNTS_PATH_MAX + 16];
+	static char dir[MOUNTS_PATH_MAX + 64];
+	char slice[MOUNTS_PATH_MAX + 16];
 	struct mounts m;
-	int r = mounts_read("", &m);
+	int r = canary_new(&config, &g->canary);
 
-	if (r == 0) {
+	if (r < 0)
+		facts_set(&g->driver.facts, "canary", false, "the canary could not be started: a login that has not run yet is judged by pressure alone", strerror(-r));
+	if (mounts_read("", &m) == 0) {
 		const char *top = m.layout == MOUNTS_V2 ? m.v2 : m.cpu;
 
 		/* Beside sshd: in system.slice where there is one. */
@@ -260,13 +303,8 @@ static void open_canary(struct guard *g)
 		str_format(dir, sizeof(dir), "%s/" OWN_CANARY, access(slice, F_OK) == 0 ? slice : top);
 		config.v1 = m.layout != MOUNTS_V2;
 		config.dir = dir;
-		r = canary_new(&config, &g->canary);
 	}
-	if (r < 0)
-		facts_set(&g->driver.facts, "canary", false, "the canary has no cgroup of its own: a login that has not run yet is judged by pressure alone",
-			  "start reprieved as root on a writable cgroup filesystem");
-	else
-		facts_set(&g->driver.facts, "canary", true, "beside sshd", "");
+	g->upkeep.canary_place = config;
 }
 
 static int open_sampler(struct guard *g)
@@ -293,11 +331,30 @@ static int open_sampler(struct guard *g)
 	return 0;
 }
 
+/* With too few, whatever is opened last fails, and says that it is missing itself. */
+static void look_at_files(struct guard *g)
+{
+	struct rlimit l;
+	char why[192];
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= FILES_NEEDED)
+		return;
+	l.rlim_cur = MIN(l.rlim_max, (rlim_t)FILES_NEEDED);
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+	if (l.rlim_cur >= FILES_NEEDED)
+		return;
+	str_format(why, sizeof(why), "only %lu files may be open at once, %d are needed: probe, helpers, control socket or record may be missing for that alone",
+		   (unsigned long)l.rlim_cur, FILES_NEEDED);
+	facts_set(&g->driver.facts, "open files", false, why, FILES_REMEDY);
+	log_warning("%s; %s", why, FILES_REMEDY);
+}
+
 static int wire_up(struct guard *g)
 {
 	char self[PATH_MAX] = "", helpers[PATH_MAX + 16], *dir;
 	bool systemd = access("/run/systemd/system", F_OK) == 0, service = getenv("NOTIFY_SOCKET") != NULL;
 	struct driver_config config;
+	const char *able;
 	sigset_t signals;
 	int r;
 
@@ -308,6 +365,7 @@ static int wire_up(struct guard *g)
 		g->settings = GUARD_SETTINGS_DEFAULT;
 		g->set = 0;
 	}
+	look_at_files(g);
 	r = open_rundir(g);
 	if (r < 0) {
 		log_error("the run directory %s cannot be used: %s; give another one with --rundir", g->o.rundir, strerror(-r));
@@ -347,6 +405,8 @@ static int wire_up(struct guard *g)
 	g->driver.facts.started = loop_now(&g->loop);
 	g->driver.facts.real_offset = facts_real_offset();
 	g->driver.facts.n_policies = g->sets[g->set].n_policies;
+	g->requests = (struct requests){ .driver = &g->driver, .rundir_fd = g->rundir_fd };
+	requests_restore_pause(&g->requests);           /* before a cgroup is known: it holds back lifelines, too */
 	r = open_sampler(g);
 	if (r < 0) {
 		log_error("nothing can be read of this machine: %s; is /proc mounted?", strerror(-r));
@@ -363,24 +423,22 @@ static int wire_up(struct guard *g)
 	say_lookup(helpers_lookup(&g->helpers));
 	DRIVER_HELPERS_OPS.gone(ROLE_STEWARD, &g->driver);
 	DRIVER_HELPERS_OPS.gone(ROLE_COURIER, &g->driver);
-	g->requests = (struct requests){ .driver = &g->driver, .rundir_fd = g->rundir_fd };
 	r = control_init(&g->control, &g->loop, g->o.rundir, requests_handle, &g->requests);
 	if (r < 0)
 		log_warning("the control socket cannot be made: %s; `reprieve status` will not work", strerror(-r));
-	if (g->act != NULL && g->sets[g->set].settings.mode != MODE_OBSERVE)
-		(void)act_arm(g->act);
-	g->upkeep = (struct upkeep){ .loop = &g->loop, .facts = &g->driver.facts, .act = g->act, .canary = g->canary, .helpers = &g->helpers, .rundir_fd = g->rundir_fd };
-	upkeep_raise(&g->upkeep, g->sets[g->set].settings.mode != MODE_OBSERVE);
+	g->upkeep = (struct upkeep){ .loop = &g->loop, .facts = &g->driver.facts, .act = g->act, .canary = g->canary,
+				      .canary_place = g->upkeep.canary_place, .helpers = &g->helpers, .rundir_fd = g->rundir_fd };
+	set_raised(g);
 	upkeep_start(&g->upkeep);
 	driver_start(&g->driver, g->sampler);
 	driver_policies(&g->driver, &g->sets[g->set]);
-	requests_restore_pause(&g->requests);
 	lifted_mode(g->o.rundir, g->sets[g->set].settings.mode == MODE_RESCUE);
 	driver_lifted(&g->driver, lifted_within(g->o.rundir, LIFTED_RECENTLY), requests_barred(&g->requests));
 	if (notify_watchdog() != USEC_INFINITY)
 		loop_set_timer(&g->loop, &g->watchdog, loop_now(&g->loop), on_watchdog, g);
-	(void)notify_send("READY=1\nSTATUS=watching in %s mode, %u policies", mode_to_string(g->sets[g->set].settings.mode), g->sets[g->set].n_policies);
-	log_notice("watching in %s mode, %u policies", mode_to_string(g->sets[g->set].settings.mode), g->sets[g->set].n_policies);
+	able = g->act != NULL || g->sets[g->set].settings.mode == MODE_OBSERVE ? "" : " (but nothing can be squeezed)";
+	(void)notify_send("READY=1\nSTATUS=watching in %s mode%s, %u policies", mode_to_string(g->sets[g->set].settings.mode), able, g->sets[g->set].n_policies);
+	log_notice("watching in %s mode%s, %u policies", mode_to_string(g->sets[g->set].settings.mode), able, g->sets[g->set].n_policies);
 	return 0;
 }
 
@@ -396,6 +454,11 @@ static void take_down(struct guard *g)
 		log_error("not everything could be put back (%s); `reprieved --restore` tries again", strerror(-r));
 	if (n > 0)
 		log_notice("put back %u value%s", n, n == 1 ? "" : "s");
+	/* Ours, if we came so far: another guard's lock has kept us from it else. */
+	if (g->control.loop != NULL) {
+		(void)unlinkat(g->rundir_fd, CONTROL_SOCKET, 0);
+		(void)unlinkat(g->rundir_fd, CONTROL_SOCKET_ROOT, 0);
+	}
 	control_deinit(&g->control);
 	for (uint32_t i = 0; i < g->driver.facts.n_lifeline; i++)
 		g->helpers.puts_back = g->helpers.puts_back || g->driver.facts.lifeline[i].by_systemd;
@@ -468,7 +531,7 @@ static int usage(int code)
 	      "  --debug                        say more\n"
 	      "  --restore                      put back what the journal holds, and end\n"
 	      "  --version, --help\n\n"
-	      "SIGHUP reloads. Exit codes: 0 stopped, 1 could not start, 64 usage, 75 another guard is running.\n",
+	      "SIGHUP reloads, at most once a second. Exit codes: 0 stopped, 1 could not start, 64 usage, 75 another guard is running.\n",
 	      code ? stderr : stdout);
 	return code;
 }

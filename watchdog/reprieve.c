@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "act/act.h"
+#include "act/journal.h"
 #include "act/lifted.h"
 #include "base/macro.h"
 #include "base/str.h"
@@ -40,14 +41,37 @@ struct command {
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 
+static void say(void *data, const char *line)
+{
+	fprintf(stderr, "reprieve: %s\n", line);
+}
+
+/* A guard that was killed may have left its changes; its journal knows, and is root's. */
+static const char *left_over(const char *rundir, char *text, size_t size)
+{
+	struct journal *j = NULL;
+	unsigned n = 0;
+
+	if (geteuid() == 0 && journal_new(&j, rundir, NULL, say, NULL) == 0)
+		n = journal_live(j);
+	j = journal_free(j);
+	if (n == 0)
+		return NULL;
+	str_format(text, size, "what it had changed may still be so, its journal holds %u value%s: `reprieved --restore` puts them back, as does the next start",
+		   n, n == 1 ? "" : "s");
+	return text;
+}
+
 /* Asks and prints; *ret_answer (may be NULL) is the caller's. */
 static int ask(struct cli *cli, const char *request, struct json_object **ret_answer)
 {
 	struct json_object *answer, *error = NULL, *remedy = NULL;
 	int r = client_ask(cli->rundir, request, &answer);
+	char left[192];
 
 	if (r < 0)
-		return complain(cli->json, r == -EACCES || r == -EPERM ? EX_NOPERM : EX_UNAVAILABLE, client_explain(r), NULL);
+		return complain(cli->json, r == -EACCES || r == -EPERM ? EX_NOPERM : EX_UNAVAILABLE, client_explain(r),
+				r == -ENOENT || r == -ECONNREFUSED ? left_over(cli->rundir, left, sizeof(left)) : NULL);
 	if (cli->json && (!cli->quiet || json_object_object_get_ex(answer, "error", NULL)))
 		puts(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	if (json_object_object_get_ex(answer, "error", &error)) {
@@ -122,11 +146,6 @@ static int say_done(struct cli *cli, const char *what)
 {
 	printf(cli->json ? "{\"schema\":1,\"done\":\"%s\"}\n" : "%s\n", what);
 	return 0;
-}
-
-static void say(void *data, const char *line)
-{
-	fprintf(stderr, "reprieve: %s\n", line);
 }
 
 static int run_release(struct cli *cli, int argc, char **argv)
@@ -308,7 +327,7 @@ static const struct command commands[] = {
 	{ "status", "[-q]", "state, mode, who suffers, who is to blame, what is squeezed until when, what is missing", "q", 0, run_status },
 	{ "why", "[-n LINES] [--incident N]", "what was decided and why, newest last", "ni", 0, run_why },
 	{ "release", "CGROUP | --all", "put one cgroup, or all that is squeezed, back as it was; lifeline weights stay (root)", "a", 1, run_release },
-	{ "pause", "TIME --reason TEXT", "touch nothing for a while; ends by itself (root)", "r", 1, run_pause },
+	{ "pause", "TIME --reason TEXT", "let go of all that is squeezed and change nothing more for a while; lifelines set before stay; ends by itself (root)", "r", 1, run_pause },
 	{ "resume", "", "end a pause, or the ten minutes after release --all (root)", "", 0, run_resume },
 	{ "policy", "check | cat [NAME] | keys", "check the policies; show them merged with the origin of each value; explain the keys", "", 2, run_policy },
 	{ "replay", "FILE [--policy DIR] [-v]", "decide a recorded incident again; with other policies", "pv", 1, run_replay },

@@ -1,7 +1,7 @@
 [   1.250] alarm: cpu pressure 100% > 10%
 [   1.350] incident: cpu wait of postgresql.service 89.72% > 65.62% for 350ms (everything-else): a runaway; to blame: docker-b36526c0371300000000000000000000000000000000000000000 5%, docker-9a408b460f0a00000000000000000000000000000000000000000 5%, docker-c257e103973a00000000000000000000000000000000000000000 5%
 [   1.350] cpu wait of postgresql.service 89.72% > 65.62% for 350ms (everything-else) -> quota, together 25% of the machine on 20 cgroups under /system.slice; next: docker-9a408b460f0a00000000000000000000000000000000000000000 5%, docker-c257e103973a00000000000000000000000000000000000000000 5%; for at most 30min
-[   5.000] by command: paused: everything released, nothing is squeezed until it ends (4s)
+[   5.000] by command: paused: everything squeezed is released, and nothing more is changed until it ends (4s)
 [   5.350] cpu wait of postgresql.service 87.79% > 65.62% for 400ms (everything-else) -> would set quota, together 25% of the machine on 20 cgroups under /system.slice; next: docker-9a408b460f0a00000000000000000000000000000000000000000 5%, docker-c257e103973a00000000000000000000000000000000000000000 5%; for at most 30min
 [   9.000] by command: the pause has ended
 [   9.150] cpu wait of postgresql.service 89.35% > 65.62% for 4.2s (everything-else) -> again quota, together 25% of the machine on 20 cgroups under /system.slice; next: docker-9a408b460f0a00000000000000000000000000000000000000000 5%, docker-c257e103973a00000000000000000000000000000000000000000 5%; for at most 30min

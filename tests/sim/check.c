@@ -447,6 +447,12 @@ void check_after(struct sim *s, const struct event *ev)
 			check_squeeze(s, a);
 		if (a->verb == VERB_LIFELINE && a->value >= 0 && s->set.settings.mode == MODE_OBSERVE)
 			check_fail(s, "a lifeline weight in observe mode");
+		if (a->verb == VERB_LIFELINE && s->check.pause_until > s->now) {
+			int at = machine_find(&s->m, a->group);
+
+			if (at >= 0 && a->value > MAX(s->m.nodes[at].lifeline, 0))
+				check_fail(s, "a lifeline weight of %ld in a pause", (long) a->value);
+		}
 	}
 
 	if (ev->type == EVENT_TIMEOUT && engine_deadline(s->e) <= s->now) {

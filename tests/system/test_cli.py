@@ -114,6 +114,7 @@ def test_help_and_version_as_json(cli):
     (("replay",), 64, "FILE"),
     (("replay", "/nonexistent"), 66, "No such file"),
     (("replay", "/etc"), 65, "Is a directory"),
+    (("replay", "/dev/null"), 65, "/dev/null is no regular file"),
     (("status", "foo"), 64, 'status does not take "foo"; usage: reprieve status [-q]'),
     (("status", "-n", "5"), 64, "status does not take --lines; usage: reprieve status"),
     (("status", "--reason", "x"), 64, "status does not take --reason"),
@@ -385,6 +386,12 @@ def test_policy_keys_explains_every_key(cli):
     assert {("Relief", "Mode"), ("Throttle", "When"), ("Protect", "Weight"), ("Endpoint", "URL")} <= names
     assert all(k["doc"] and k["type"] for k in answer["keys"])
     assert len(names) == len(answer["keys"]) == len(re.findall(r"^\w+= \(", r.stdout, re.M))
+
+
+def test_replay_does_not_wait_for_a_fifo(cli, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    r = cli("replay", str(tmp_path / "fifo"))
+    assert r.returncode == 65 and "is no regular file" in r.stderr, r
 
 
 # --- with a guard ------------------------------------------------------------------

@@ -477,7 +477,7 @@ def test_helpers_that_die_or_hang(lab, unleashed):
 
 
 def test_the_canary_is_killed_or_stopped(lab):
-    with lab.guard("observe", policies=policy(lab), shipped=False) as g:
+    with lab.guard("rescue", policies=policy(lab), shipped=False) as g:
         def canary():
             for d in filter(str.isdigit, os.listdir("/proc")):
                 with contextlib.suppress(OSError):

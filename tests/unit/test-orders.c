@@ -375,6 +375,48 @@ static void lifeline(void **state)
 	world_free(w);
 }
 
+/* What is set stays, what is not waits for the end, what goes away goes at once. */
+static void a_pause_sets_no_lifeline(void **state)
+{
+	static const enum operator_verb ends[] = { OPERATOR_PAUSE, OPERATOR_RESUME };   /* by itself, and by hand */
+
+	for (unsigned k = 0; k < ELEMENTSOF(ends); k++) {
+		struct world *w = world_new(MODE_RESCUE);
+		struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_PAUSE, .reason = "maintenance" } };
+		struct event policies = { .type = EVENT_POLICIES, .policies = &w->set };
+
+		w->set.policies[0].weight = w->set.policies[1].weight = 800;
+		world_start(w);
+		world_tree(w);
+		world_clear(w);
+		ev.now = w->now;
+		ev.order.until = w->now + 60 * SEC;
+		world_step(w, &ev);
+		world_group(w, 4, 2, CAN_ALL, "/system.slice/postgresql.service");
+		calm(w, 5 * SEC);
+		w->set.policies[0].weight = 900;
+		policies.now = w->now;
+		world_step(w, &policies);
+		calm(w, 5 * SEC);
+		assert_int_equal(w->count[VERB_LIFELINE], 0);
+		w->set.policies[0].weight = -1;
+		policies.now = w->now;
+		world_step(w, &policies);
+		assert_int_equal(w->count[VERB_LIFELINE], 1);
+		assert_int_equal(w->last[VERB_LIFELINE].group, 3);
+		assert_int_equal(w->last[VERB_LIFELINE].value, -1);
+		world_clear(w);
+		if (ends[k] == OPERATOR_RESUME)
+			say(w, OPERATOR_RESUME, GROUP_NONE);
+		else
+			calm(w, 55 * SEC);
+		assert_int_equal(w->count[VERB_LIFELINE], 1);
+		assert_int_equal(w->last[VERB_LIFELINE].group, 4);
+		assert_int_equal(w->last[VERB_LIFELINE].value, 800);
+		world_free(w);
+	}
+}
+
 /* The steward comes later than the first wish. */
 static void asked_again_after(int error)
 {
@@ -465,6 +507,7 @@ int main(void)
 		cmocka_unit_test(paused),
 		cmocka_unit_test(policies_change),
 		cmocka_unit_test(lifeline),
+		cmocka_unit_test(a_pause_sets_no_lifeline),
 		cmocka_unit_test(lifeline_is_asked_again),
 		cmocka_unit_test(protected_meanwhile),
 		cmocka_unit_test(gone_in_between),

@@ -370,6 +370,27 @@ static void loads_do_not_mix(void **state)
 	assert_string_equal(globs_of(0), "2:/a");
 }
 
+static void misplaced_files_are_told(void **state)
+{
+	static const char *const where[] = { "/etc/reprieve", "/run/reprieve", "/usr/lib/reprieve" };
+	char path[64], why[96];
+
+	tree_write("/etc/reprieve/policies/50-good.policy", "[Protect x]\nUnits=x.service\n");
+	tree_write("/etc/reprieve/reprieve.conf", "[Relief]\nMode=observe\n");
+	assert_string_equal(load_tree(), "");
+	assert_int_equal(conf_ignored(c)->n, 0);
+	for (unsigned i = 0; i < ELEMENTSOF(where); i++) {
+		(void)str_format(path, sizeof(path), "%s/60-shop.policy", where[i]);
+		tree_write(path, "[nonsense");
+		assert_string_equal(load_tree(), "");
+		assert_int_equal(conf_ignored(c)->n, i + 1);
+		assert_string_equal(conf_ignored(c)->e[i].file, path);
+		(void)str_format(why, sizeof(why), "ignored: it belongs in %s/policies", where[i]);
+		assert_string_equal(conf_ignored(c)->e[i].why, why);
+	}
+	assert_int_equal(set.n_policies, 1);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -390,6 +411,7 @@ int main(void)
 		T(a_directory_of_others_is_one_mistake),
 		T(a_path_of_ones_own),
 		T(loads_do_not_mix),
+		T(misplaced_files_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -260,6 +260,22 @@ int conf_files_find(struct conf_files *list, const char *root, const char *const
 	return r;
 }
 
+void conf_files_misplaced(struct conf_files *list, const char *root, const char *const *dirs, const char *sub, const char *suffix)
+{
+	for (; list->ignored != NULL && *dirs != NULL; dirs++) {
+		_cleanup_(cleanup_closedir) DIR *d = NULL;
+		char at[PATH_ALL_MAX], file[CONF_PATH_MAX];
+		unsigned entries = 0;
+		struct dirent *entry;
+
+		if (str_format(at, sizeof(at), "%s%s", root, *dirs))
+			d = opendir(at);
+		while (d != NULL && entries++ < ENTRIES_MAX && (entry = readdir(d)) != NULL)
+			if (entry->d_name[0] != '.' && str_ends(entry->d_name, suffix) && str_format(file, sizeof(file), "%s/%s", *dirs, entry->d_name))
+				conf_errors_add(list->ignored, file, 0, 0, NULL, NULL, 0, "ignored: it belongs in %s/%s", *dirs, sub);
+	}
+}
+
 int conf_files_trust(const char *root, const char *const *dirs, struct conf_errors *errors)
 {
 	char all[PATH_ALL_MAX];

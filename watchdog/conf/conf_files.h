@@ -41,6 +41,10 @@ int conf_files_find(struct conf_files *list, const char *root, const char *const
 int conf_files_find_one(struct conf_files *list, const char *root, const char *const *dirs, const char *name,
 			bool trust, struct conf_errors *errors);
 
+/* Tells list->ignored of files that lie in dirs[] and end in `suffix`, but would count in
+ * dirs[]/sub only. */
+void conf_files_misplaced(struct conf_files *list, const char *root, const char *const *dirs, const char *sub, const char *suffix);
+
 /* As root: directories that others may write, or that are others', are refused. One that
  * is missing is no error. 0; -EINVAL: see errors. */
 int conf_files_trust(const char *root, const char *const *dirs, struct conf_errors *errors);

@@ -530,6 +530,7 @@ int conf_load(struct conf *c, const char *root, struct policy_set *ret_set, stru
 	take_files(c, 0, (struct scope){ .relief = true });
 	first = (uint16_t)c->files.n;
 	(void)conf_files_find(&c->files, root, policies, ".policy", true, &c->errors);
+	conf_files_misplaced(&c->files, root, settings, "policies", ".policy");
 	take_files(c, first, (struct scope){ .others = true });
 	return finish(c, ret_set, ret_guard);
 }

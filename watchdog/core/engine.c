@@ -542,6 +542,7 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 		struct reason over = { .why = WHY_OPERATOR, .policy = -1, .measured = -1, .limit = -1 };
 
 		e->paused_until = 0;
+		e->lifelines_due = true;
 		(void)engine_report(e, WHY_OPERATOR, &over, GROUP_NONE, "the pause has ended");
 	}
 	switch (event->type) {

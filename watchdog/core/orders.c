@@ -10,7 +10,8 @@
  * has a guard that takes over from one that was stopped or killed.
  *
  * The lifeline is the one change made before anybody is harmed: a moderate weight for
- * what must stay responsive, in rescue and enforce mode, put back in observe.
+ * what must stay responsive, in rescue and enforce mode, put back in observe. A pause
+ * leaves what is set, and sets no more.
  *
  * A guard that starts in mid-overload has its evidence within a third of a second, but
  * a database that is protected by the name of its processes alone is known only when
@@ -153,6 +154,8 @@ void orders_lifelines(struct engine *e)
 
 		if (weight == x->lifeline || (x->info.flags & (GROUP_IS_ROOT | GROUP_NO_TARGET)))
 			continue;
+		if (engine_paused(e) && weight > x->lifeline)   /* looked at again when the pause ends */
+			continue;
 		a = engine_emit(e, VERB_LIFELINE, x->info.id, 30 * USEC_PER_SEC);
 		if (a == NULL) {
 			all = false;
@@ -243,13 +246,14 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 		r.lasting = o->until > e->now ? o->until - e->now : 0;
 		for (i = 0; i < e->n_squeezes; i++)
 			squeeze_release(e, &e->squeezes[i], &r);
-		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "paused: everything released, nothing is squeezed until it ends");
+		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "paused: everything squeezed is released, and nothing more is changed until it ends");
 		break;
 	case OPERATOR_RESUME:
 		e->barred_until = 0;
 		if (e->paused_until == 0)
 			break;
 		e->paused_until = 0;
+		e->lifelines_due = true;
 		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "resumed");
 		break;
 	}

@@ -19,6 +19,7 @@
 #include "conf/keys.h"
 #include "ctl/helpers.h"
 #include "sys/log.h"
+#include "sys/root.h"
 
 static struct helpers *owner_of(struct helper_link *k)
 {
@@ -246,7 +247,7 @@ int helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spa
 	}
 	if (!spawn_them)
 		return 0;
-	(void)owngroup_make(&h->group, OWN_HELPERS, OWNGROUP_ORDINARY);
+	h->spawned = true;
 	r = spawn(h, &h->link[0], dir, "reprieve-steward");
 	return r < 0 ? r : spawn(h, &h->link[1], dir, "reprieve-courier");
 }
@@ -274,10 +275,19 @@ void helpers_deinit(struct helpers *h)
 /* The helpers work while the machine drowns: weight, since they must not be real-time. */
 void helpers_raise(struct helpers *h, bool raised)
 {
-	int r = owngroup_weigh(&h->group, raised ? HELPERS_WEIGHT : OWNGROUP_ORDINARY);
+	char pid[16];
+	int r;
 
-	if (r < 0 && r != -ENOENT)
-		log_warning("the weight of the helpers' cgroup cannot be written: %s; they may be late in an emergency", strerror(-r));
+	if (!raised)
+		owngroup_remove(&h->group);
+	if (!raised || !h->spawned || h->group.procs_fd >= 0)
+		return;
+	r = owngroup_make(&h->group, OWN_HELPERS, HELPERS_WEIGHT);
+	if (r < 0 && r != -EOPNOTSUPP && r != -ENOENT)
+		log_warning("the helpers get no cgroup of their own: %s; they may be late in an emergency", strerror(-r));
+	for (unsigned i = 0; r == 0 && i < ELEMENTSOF(h->link); i++)    /* those to come enter it themselves */
+		if (h->link[i].child.pid > 0 && str_format(pid, sizeof(pid), "%d", (int)h->link[i].child.pid))
+			(void)root_write_file(h->group.dirfd, "cgroup.procs", pid);
 }
 
 bool helpers_have(const struct helpers *h, enum protocol_role role)

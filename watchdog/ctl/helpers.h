@@ -16,7 +16,7 @@
 #include "sys/owngroup.h"
 
 #define HELPERS_OWN_ID (UINT64_C(1) << 63)      /* ids of the guard's own asks; the others are action ids */
-#define HELPERS_WEIGHT  1000                    /* of their cgroup, on the v2 scale */
+#define HELPERS_WEIGHT  1000                    /* of a cgroup of their own, on the v2 scale */
 #define HELPERS_ACCEPTS 20                      /* connections a second; beyond: they wait */
 #define HELPERS_STOP (20 * USEC_PER_SEC)        /* at a stop, for a steward that puts back through a starved systemd */
 #define HELPERS_PATIENCE (2 * USEC_PER_SEC)     /* of that, without a word */
@@ -46,6 +46,7 @@ struct helpers {
 	void *data;
 	const char *rundir;
 	bool stopping;
+	bool spawned;                   /* both are our children */
 	bool puts_back;                 /* the steward holds lifelines: its end is worth waiting for */
 	struct gate gate;               /* of the socket at which they connect */
 	struct loop_source pending;
@@ -55,11 +56,12 @@ struct helpers {
 	struct wire out, in;
 };
 
-/* spawn: start both ourselves from `dir` (in the foreground, without systemd), in a
- * cgroup of their own where that can be made; else wait for them to connect. 0 or -errno. */
+/* spawn: start both ourselves from `dir` (in the foreground, without systemd); else wait
+ * for them to connect. 0 or -errno. */
 int  helpers_init(struct helpers *h, struct loop *l, const char *rundir, bool spawn, const char *dir, const struct helpers_ops *ops, void *data);
 void helpers_deinit(struct helpers *h);
-/* That cgroup's weight: raised, or as it is made with. Not raised in observe mode. */
+/* Children of ours into a cgroup of their own with a raised weight, where that can be made;
+ * or back to where we are, and it is removed, as in observe mode. */
 void helpers_raise(struct helpers *h, bool raised);
 /* Who the courier may be, and that the socket lets it in: after helpers_init and at a
  * reload. 0; -errno: root alone may connect. */

@@ -12,11 +12,14 @@
 #include "ctl/replay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -506,7 +509,9 @@ int replay_command(const char *file, const char *policy, bool verbose, bool json
 	_cleanup_(cleanup_free) char *decisions = NULL;
 	struct output o = { .json = json, .verbose = verbose, .all = policy != NULL };
 	struct replay_result result;
+	_cleanup_(cleanup_close) int fd = -1;
 	size_t n_decisions = 0;
+	struct stat st;
 	int k;
 
 	if (set == NULL)
@@ -516,9 +521,20 @@ int replay_command(const char *file, const char *policy, bool verbose, bool json
 		if (k != 0)
 			return k;
 	}
-	f = fopen(file, "re");
+	/* A FIFO without a writer would be waited for, a device read without an end. */
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return no_record(file, errno, json);
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
+		char text[PATH_MAX + 64];
+
+		str_format(text, sizeof(text), "%s is no regular file", file);
+		return complain(json, EX_DATAERR, text, "give a flight record, such as /run/reprieve/flight-1.trace; what comes through a pipe, write to a file first");
+	}
+	f = fdopen(fd, "r");
 	if (f == NULL)
 		return no_record(file, errno, json);
+	fd = -1;
 	o.lines = open_memstream(&decisions, &n_decisions);
 	r = replay_new(policy ? set : NULL, print_line, &o);
 	if (r == NULL || o.lines == NULL)

@@ -28,6 +28,49 @@ static void say_canary(struct upkeep *u, const char *text, const char *remedy)
 	log_write(u->canary_state == CANARY_RUNS ? LOG_NOTICE : LOG_WARNING, NULL, "canary: %s", text);
 }
 
+/* Is our own cgroup of sshd's standing, as that of a service is? */
+static bool beside_sshd(const struct upkeep *u)
+{
+	const char *dir = u->canary_place.dir, *slash;
+	char own[1024];
+	size_t mount;
+	bool v2;
+
+	if (dir == NULL || owngroup_self(own, sizeof(own), &mount, &v2) < 0)
+		return false;
+	slash = strrchr(own, '/');
+	return slash - own >= (ptrdiff_t)mount && strrchr(dir, '/') - dir == slash - own && strncmp(dir, own, (size_t)(slash - own)) == 0;
+}
+
+/* What it measures where it stands now. Among strangers it would tell of them: it rests. */
+static void stand(struct upkeep *u)
+{
+	bool apart = u->raised && u->canary_error == 0, beside = apart || beside_sshd(u);
+	char why[192];
+
+	u->canary_state = CANARY_RUNS;          /* else it is said again */
+	canary_rest(u->canary, !beside);
+	if (apart) {
+		facts_set(u->facts, "canary", true, "beside sshd", "");
+		return;
+	}
+	if (u->raised)
+		str_format(why, sizeof(why), "no cgroup of its own can be made beside sshd: %s", strerror(-u->canary_error));
+	else
+		str_copy(why, sizeof(why), "in observe mode no cgroup is made for it beside sshd");
+	str_append(why, sizeof(why), beside ? "; our own is beside sshd, and it runs in there" : "; a login that has not run yet is judged by pressure alone");
+	facts_set(u->facts, "canary", beside, why, beside ? "" : u->raised ? "start reprieved as root on a writable cgroup filesystem" :
+		  "run it as a service, whose cgroup is beside sshd's, or in rescue or enforce mode");
+}
+
+static void place_canary(struct upkeep *u, bool apart)
+{
+	if (u->canary == NULL)
+		return;
+	u->canary_error = apart && u->canary_place.dir == NULL ? -ENODEV : canary_place(u->canary, apart ? u->canary_place.dir : NULL, u->canary_place.v1);
+	stand(u);
+}
+
 /* Somebody may kill or stop it: seldom, so seldom looked at. */
 static void keep_canary(struct upkeep *u, usec_t now)
 {
@@ -41,7 +84,8 @@ static void keep_canary(struct upkeep *u, usec_t now)
 	u->canary_state = state;
 	switch (state) {
 	case CANARY_RUNS:
-		say_canary(u, "beside sshd", "");
+		stand(u);
+		log_write(LOG_NOTICE, NULL, "canary: it runs again");
 		break;
 	case CANARY_STOPPED:
 		say_canary(u, "it is stopped, and says nothing: a login that has not run yet is judged by pressure alone",
@@ -122,6 +166,7 @@ void upkeep_raise(struct upkeep *u, bool beyond)
 	if (u->raised && !beyond)
 		take_back(u);
 	u->raised = beyond;
+	place_canary(u, beyond);
 	helpers_raise(u->helpers, beyond);
 	rt_raise(beyond ? u->rundir_fd : -1, &r);
 	real_time = r.scheduling == RT_FIFO || r.scheduling == RT_FIFO_BUDGET;

@@ -22,6 +22,8 @@ struct upkeep {
 	struct facts *facts;
 	struct act *act;                /* NULL: none */
 	struct canary *canary;          /* NULL: none */
+	struct canary_config canary_place;      /* where it stands beside sshd; dir NULL: nowhere */
+	int canary_error;               /* of putting it there */
 	struct helpers *helpers;
 	int rundir_fd;
 	bool raised;                    /* with what other people's files allow: not in observe mode */
@@ -32,8 +34,9 @@ struct upkeep {
 };
 
 /* Makes us real-time, and locks what memory there is by then. What this needs to change
- * outside of our processes (a real-time budget, the weight of a cgroup of our own) it
- * gets where `beyond`, else that is put back. At start, and when the mode changes. */
+ * outside of our processes (a real-time budget, cgroups of our own for the canary, the
+ * helpers and us) it gets where `beyond`, else that is put back: in observe mode. At start,
+ * and when the mode changes. */
 void upkeep_raise(struct upkeep *u, bool beyond);
 
 /* Says what is left over, and begins. After upkeep_raise(). */

@@ -37,6 +37,7 @@
 
 #include "base/macro.h"
 #include "base/str.h"
+#include "sys/owngroup.h"
 
 #define LATE_FACTOR 4           /* a running turn counts from this many times its CPU time on */
 #define DIR_MAX     768
@@ -57,8 +58,9 @@ struct canary {
 	usec_t cpu;
 	int32_t weight;                 /* still to be set; 0 = done, or none wanted */
 	int32_t wanted;                 /* what was set, for a cgroup that has to be made again */
-	bool v1;
+	bool v1, rests;
 	char dir[DIR_MAX];              /* "" = none made */
+	char home[DIR_MAX * 2];         /* where we were when it began */
 };
 
 static usec_t clock_us(clockid_t id)
@@ -166,11 +168,11 @@ static void weigh(struct canary *c)
 
 void canary_set_weight(struct canary *c, int32_t weight)
 {
-	c->weight = weight;
-	if (weight > 0) {
+	if (weight > 0)
 		c->wanted = weight;
+	c->weight = c->dir[0] ? weight : 0;
+	if (c->weight > 0)
 		weigh(c);
-	}
 }
 
 static int enter(struct canary *c)
@@ -194,29 +196,64 @@ static int begin(struct canary *c)
 	return 0;
 }
 
-static int settle(struct canary *c, const struct canary_config *config)
+static void end(struct canary *c)
 {
+	if (c->pid <= 0)
+		return;
+	kill(c->pid, SIGKILL);
+	while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	c->pid = 0;
+}
 
-	if (mkdir(config->dir, 0755) < 0 && errno != EEXIST)
+/* Where it cannot go home it ends, and is begun anew there. */
+static void leave(struct canary *c)
+{
+	char text[32];
+
+	if (!c->dir[0])
+		return;
+	str_format(text, sizeof(text), "%d", (int)c->pid);
+	if (c->pid > 0 && (!c->home[0] || write_file(c->home, "cgroup.procs", text) < 0))
+		end(c);
+	(void)rmdir(c->dir);
+	c->dir[0] = '\0';
+	c->weight = 0;
+}
+
+int canary_place(struct canary *c, const char *dir, bool v1)
+{
+	int r = 0;
+
+	leave(c);
+	if (dir && mkdir(dir, 0755) < 0 && errno != EEXIST)
 		return -errno;
-	if (!str_copy(c->dir, sizeof(c->dir), config->dir))
+	if (dir && !str_copy(c->dir, sizeof(c->dir), dir)) {
+		c->dir[0] = '\0';
 		return -ENAMETOOLONG;
-	c->weight = c->wanted = config->weight;
-	c->v1 = config->v1;
-	if (c->weight > 0)
-		weigh(c);
-	return enter(c);
+	}
+	if (dir) {
+		c->v1 = v1;
+		canary_set_weight(c, c->wanted);
+		r = c->pid > 0 ? enter(c) : 0;
+	}
+	if (r < 0)
+		leave(c);
+	return r;
+}
+
+void canary_rest(struct canary *c, bool rest)
+{
+	c->rests = rest;
+	if (!rest && __atomic_load_n(&c->page->ended, __ATOMIC_ACQUIRE) == c->page->asked)
+		c->told = c->page->asked;       /* that was before */
 }
 
 struct canary *canary_free(struct canary *c)
 {
 	if (!c)
 		return NULL;
-	if (c->pid > 0) {
-		kill(c->pid, SIGKILL);
-		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	end(c);
 	if (c->dir[0])
 		(void)rmdir(c->dir);
 	if (c->page)
@@ -228,6 +265,8 @@ struct canary *canary_free(struct canary *c)
 int canary_new(const struct canary_config *config, struct canary **ret)
 {
 	struct canary *c;
+	size_t mount;
+	bool v2;
 	void *m;
 	int r;
 
@@ -242,9 +281,12 @@ int canary_new(const struct canary_config *config, struct canary **ret)
 		return r;
 	}
 	c->page = m;
+	c->wanted = config->weight;
+	if (owngroup_self(c->home, sizeof(c->home), &mount, &v2) < 0)
+		c->home[0] = '\0';
 	r = begin(c);
 	if (r == 0 && config->dir)
-		r = settle(c, config);
+		r = canary_place(c, config->dir, config->v1);
 	if (r < 0) {
 		canary_free(c);
 		return r;
@@ -288,7 +330,7 @@ void canary_start(struct canary *c)
 {
 	struct page *p = c->page;
 
-	if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE) != p->asked)
+	if (c->rests || __atomic_load_n(&p->ended, __ATOMIC_ACQUIRE) != p->asked)
 		return;
 	if (c->weight > 0)
 		weigh(c);
@@ -303,7 +345,7 @@ void canary_read(struct canary *c, struct canary_sample *ret)
 	usec_t wall = 0, cpu = c->cpu;
 	bool some = false;
 
-	if (p->asked != c->told) {
+	if (p->asked != c->told && !c->rests) {
 		if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE) == p->asked) {
 			c->told = p->asked;
 			wall = p->to_us > p->from_us ? p->to_us - p->from_us : 0;

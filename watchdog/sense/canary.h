@@ -15,7 +15,7 @@
 struct canary;
 
 struct canary_config {
-	const char *dir;                /* directory of its cgroup, made and removed here; NULL: stay where we are */
+	const char *dir;                /* directory of its cgroup, made and removed here; NULL: with us */
 	bool v1;                        /* dir is in a v1 cpu hierarchy */
 	int32_t weight;                 /* v2 scale */
 	usec_t cpu;                     /* CPU time of a turn */
@@ -25,6 +25,13 @@ struct canary_config {
  * with the caller. */
 int canary_new(const struct canary_config *config, struct canary **ret);
 struct canary *canary_free(struct canary *c);           /* ends the child, removes the cgroup */
+
+/* Into a cgroup of its own, which is made; or out of it, and it is removed: dir NULL. 0 or
+ * -errno: then it is with us. */
+int canary_place(struct canary *c, const char *dir, bool v1);
+
+/* Takes no turns until it shall again. */
+void canary_rest(struct canary *c, bool rest);
 
 /* Gone or stopped, it says nothing. */
 enum canary_state { CANARY_RUNS, CANARY_STOPPED, CANARY_GONE };

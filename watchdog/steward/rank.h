@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rank: which tasks of a cgroup use the CPU, worst first. Two looks RANK_WINDOW
- * apart; the caller waits in between. Looks at the tasks of the named cgroup only,
- * never at all of /proc. */
+ * apart; the caller waits in between. A ranking looks at the tasks that the files of the
+ * named cgroup list, and at no others, within RANK_TASKS_MAX. Only rank_find() goes
+ * through all of /proc, since who is protected by name may live anywhere. */
 #pragma once
 
 #include <stdbool.h>
@@ -35,8 +36,8 @@ int rank_begin(struct rank *r, struct names *names, const struct talk_rank *quer
 int rank_end(struct rank *r, struct names *names, const struct talk_globs *keep, usec_t now, struct talk_ranked *ret);
 
 /* FIND: calls fn once for each different (cgroup path, name) of processes whose name
- * matches a pattern. controller: see PROTOCOL_FIND. 0, 1: cut at FIND_ROWS_MAX or
- * FIND_PROCS_MAX, -errno. */
+ * matches a pattern, wherever in /proc. controller: see PROTOCOL_FIND. 0, 1: cut at
+ * FIND_ROWS_MAX or FIND_PROCS_MAX, -errno. */
 #define FIND_ROWS_MAX  512
 #define FIND_PROCS_MAX 32768
 typedef void (*rank_found_fn)(const struct talk_found_row *row, void *data);

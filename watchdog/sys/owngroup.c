@@ -100,7 +100,8 @@ int owngroup_make(struct owngroup *g, const char *name, unsigned weight)
 	_cleanup_(cleanup_close) int top = -1;
 	char mount[OWNGROUP_PATH_MAX], text[512], path[OWNGROUP_PATH_MAX];
 	struct owngroup made = OWNGROUP_INIT;
-	bool is_new;
+	size_t at;
+	bool is_new, v2;
 	int r;
 
 	*g = OWNGROUP_INIT;
@@ -121,6 +122,8 @@ int owngroup_make(struct owngroup *g, const char *name, unsigned weight)
 	if (!is_new && errno != EEXIST)
 		return -errno;
 	(void)str_copy(made.path, sizeof(made.path), path);
+	if (owngroup_self(made.home, sizeof(made.home), &at, &v2) < 0 || str_equal(made.home, path))
+		made.home[0] = '\0';
 	r = made.dirfd = root_open(path);
 	if (r >= 0)
 		r = owngroup_weigh(&made, weight);
@@ -177,7 +180,7 @@ void owngroup_go_home(struct owngroup *g)
 
 void owngroup_remove(struct owngroup *g)
 {
-	char procs[4096], parent[OWNGROUP_PATH_MAX + 16], *slash;
+	char procs[4096], parent[OWNGROUP_PATH_MAX + 16], home[sizeof(g->home) + 16], *slash;
 
 	if (g->dirfd < 0)
 		return;
@@ -186,13 +189,15 @@ void owngroup_remove(struct owngroup *g)
 	slash = strrchr(parent, '/');
 	if (slash != NULL)
 		strcpy(slash, "/cgroup.procs");
+	(void)str_format(home, sizeof(home), "%s/cgroup.procs", g->home);
 	/* A task that has ended stays listed until it is reaped: a few tries. */
 	for (int i = 0; i < 20; i++) {
 		char *save = NULL;
 
 		if (root_read_file(g->dirfd, "cgroup.procs", procs, sizeof(procs)) > 0)
 			for (char *pid = strtok_r(procs, "\n", &save); pid != NULL; pid = strtok_r(NULL, "\n", &save))
-				(void)root_write_file(AT_FDCWD, parent, pid);
+				if (g->home[0] == '\0' || root_write_file(AT_FDCWD, home, pid) < 0)
+					(void)root_write_file(AT_FDCWD, parent, pid);
 		if (rmdir(g->path) == 0 || errno == ENOENT)
 			break;
 		(void)usleep(5000);

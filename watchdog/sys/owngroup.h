@@ -15,9 +15,9 @@ struct owngroup {
 	int home_fd;                    /* the same of where the visitor came from; -1: nobody visits */
 	bool v2;
 	char path[OWNGROUP_PATH_MAX];   /* absolute */
+	char home[OWNGROUP_PATH_MAX * 4];       /* where its maker was then; "": not known */
 };
 #define OWNGROUP_INIT ((struct owngroup){ .dirfd = -1, .procs_fd = -1, .home_fd = -1 })
-#define OWNGROUP_ORDINARY 100           /* the weight that a cgroup is made with */
 
 /* Where the cpu controller is mounted: absolute path. v2 is true for cgroup2. -ENOENT: nowhere. */
 int owngroup_mount(char *buf, size_t size, bool *ret_v2);
@@ -36,4 +36,4 @@ int  owngroup_weigh(const struct owngroup *g, unsigned weight); /* written only 
 int  owngroup_enter(const struct owngroup *g);                  /* the caller; async-signal-safe */
 int  owngroup_visit(struct owngroup *g);                        /* the same, until owngroup_go_home */
 void owngroup_go_home(struct owngroup *g);
-void owngroup_remove(struct owngroup *g);                       /* goes home, moves what is left to the root, removes */
+void owngroup_remove(struct owngroup *g);                       /* goes home, and so does what is left there; removes */
