@@ -142,6 +142,25 @@ static void own_limit_and_a_neighbour(void **state)
 	world_free(w);
 }
 
+/* Said beside the cause, with what was measured. */
+static void full_task_table(void **state)
+{
+	struct world *w = siblings(MODE_OBSERVE, 40);
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 5; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500)->machine.tasks = 29491;
+		world_sample(w, 3, 1500, 48000, 1500, 48000);
+		world_sample(w, HOG, 20000, 400000, 20000, 400000);
+		world_send(w);
+	}
+	assert_int_equal(w->whys[WHY_TRIAGE], 1);
+	assert_said(w, "cause: the task table fills up, 89.99% (limit 80%)");
+	world_free(w);
+}
+
 static void blind(void **state)
 {
 	struct world *w = siblings(MODE_ENFORCE, 20);
@@ -224,6 +243,7 @@ int main(void)
 		cmocka_unit_test(too_many_victims),
 		cmocka_unit_test(stolen_time),
 		cmocka_unit_test(own_limit_and_a_neighbour),
+		cmocka_unit_test(full_task_table),
 		cmocka_unit_test(blind),
 		cmocka_unit_test(gap),
 		cmocka_unit_test(malformed),

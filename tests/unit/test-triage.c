@@ -186,6 +186,7 @@ static void without_harm(void **state)
 	memset(&st->m, 0, sizeof(st->m));
 	st->s.machine.tasks = 30000;
 	assert_int_equal(decide(1).cause, CAUSE_PIDS);
+	assert_int_equal(decide(1).pids, 30000 * 10000 / 32768);
 	st->s.machine.tasks = 300;
 	st->h.n_victims = 1;
 	st->h.victims[0] = (struct victim) { .id = 5, .own_limit = 6000 };

@@ -353,7 +353,7 @@ static void say_cause(struct engine *e)
 	if (also & (1u << CAUSE_PIDS)) {
 		r.cause = CAUSE_PIDS;
 		r.victim = GROUP_NONE;
-		r.measured = TRIAGE_PIDS;
+		r.measured = t->pids;
 		r.limit = TRIAGE_PIDS;
 		(void)engine_report(e, WHY_TRIAGE, &r, t->cause == CAUSE_PIDS ? t->group : GROUP_NONE, "");
 	}

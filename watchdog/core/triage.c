@@ -124,9 +124,9 @@ static void say(struct triage *t, enum cause cause, permyriad_t measured, permyr
 void triage_decide(struct triage_memory *m, const struct snapshot *s, const struct harm *h, const struct groups *g,
 		   permyriad_t over, struct triage *ret)
 {
-	struct triage t = { .cause = CAUSE_NONE, .measured = -1, .limit = -1, .own_limit = 0 };
+	struct triage t = { .cause = CAUSE_NONE, .measured = -1, .limit = -1, .own_limit = 0, .pids = -1 };
 	const struct machine_sample *x = &s->machine;
-	permyriad_t level = h->self_level, i, pids = -1;
+	permyriad_t level = h->self_level, i;
 	bool harmed, rt;
 
 	smooth(&m->steal, x->steal);
@@ -140,8 +140,8 @@ void triage_decide(struct triage_memory *m, const struct snapshot *s, const stru
 	find_own_limit(h, &t);
 	rt = find_realtime(m, h, s);
 	if (x->tasks > 0 && x->tasks_max > 0)
-		pids = (permyriad_t)MIN((int64_t)x->tasks * PERMYRIAD_FULL / x->tasks_max, PERMYRIAD_FULL);
-	if (pids >= TRIAGE_PIDS)
+		t.pids = (permyriad_t)MIN((int64_t)x->tasks * PERMYRIAD_FULL / x->tasks_max, PERMYRIAD_FULL);
+	if (t.pids >= TRIAGE_PIDS)
 		t.also |= 1u << CAUSE_PIDS;
 
 	if (m->steal >= TRIAGE_STEAL && t.pattern == PATTERN_NONE)
@@ -158,8 +158,8 @@ void triage_decide(struct triage_memory *m, const struct snapshot *s, const stru
 		say(&t, CAUSE_KERNEL, (permyriad_t)(h->kernel * PERMYRIAD_FULL / h->total), PERMYRIAD_FULL / 2, GROUP_NONE);
 	else if (harmed && rt)
 		say(&t, CAUSE_REALTIME, m->rt_run, TRIAGE_RT_PART, m->rt_group);
-	else if (pids >= TRIAGE_PIDS && !harmed)
-		say(&t, CAUSE_PIDS, pids, TRIAGE_PIDS, h->n_suspects > 0 ? h->suspects[0].id : GROUP_NONE);
+	else if (t.pids >= TRIAGE_PIDS && !harmed)
+		say(&t, CAUSE_PIDS, t.pids, TRIAGE_PIDS, h->n_suspects > 0 ? h->suspects[0].id : GROUP_NONE);
 	else if (!harmed && t.own_limit > 0)
 		say(&t, CAUSE_OWN_LIMIT, t.own_limit, TRIAGE_OWN_LIMIT, t.own_limit_group);
 	else if (harmed && h->inside >= 0 && h->protected_ * 2 > h->total)

@@ -44,6 +44,7 @@ struct triage {
 	uint32_t also;                  /* bit set of 1 << cause: found as well, to be reported */
 	uint64_t own_limit_group;       /* of CAUSE_OWN_LIMIT in also */
 	permyriad_t own_limit;
+	permyriad_t pids;               /* of CAUSE_PIDS in also */
 	uint32_t forks;                 /* per second, of them */
 	uint32_t n_set;                 /* suspects[] that explain BLAME_SET_PART of the touchable blame */
 };
