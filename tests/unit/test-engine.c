@@ -161,6 +161,46 @@ static void full_task_table(void **state)
 	world_free(w);
 }
 
+/* A runaway, and the disk is slow and the host steals as well: squeezed, and all of it is said. */
+static void a_runaway_and_slow_disks(void **state)
+{
+	static struct engine_view v;
+	struct world *w = siblings(MODE_ENFORCE, 40);
+	unsigned i, n;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 12; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		w->s.machine.io_full = 9000;
+		w->s.machine.mem_full = i == 1 ? 9000 : 0;      /* one odd window is not said */
+		w->s.machine.steal = 3000;
+		w->s.machine.runnable = 44;
+		world_sample(w, 3, 2500, 47500, 2500, 47500);
+		for (n = 0; n < 40; n++)
+			world_sample(w, HOG + n, 2500, 25000, 2500, 25000);
+		world_send(w);
+	}
+	assert_true(w->count[VERB_QUOTA] >= 40);
+	assert_int_equal(w->whys[WHY_TRIAGE], 2);
+	assert_said(w, "cause: memory or disk, io pressure (full) ");
+	assert_said(w, "% (limit 40%); tasks wait for memory or disk");
+	assert_said(w, "cause: stolen CPU time, ");
+	engine_view(w->e, &v);
+	assert_int_equal(v.cause, CAUSE_RUNAWAY);
+	assert_int_equal(v.n_findings, 2);
+	assert_int_equal(v.findings[0].cause, CAUSE_STEAL);
+	assert_int_equal(v.findings[1].cause, CAUSE_BLOCKED);
+	assert_true(v.findings[1].measured >= v.findings[1].limit && v.findings[1].limit == 4000);
+	assert_string_equal(v.findings[1].measure, "io pressure (full)");
+	for (i = 0; i < 900; i++)
+		world_calm(w, 0);
+	assert_said(w, "calm: ");
+	engine_view(w->e, &v);
+	assert_int_equal(v.n_findings, 0);
+	world_free(w);
+}
+
 static void blind(void **state)
 {
 	struct world *w = siblings(MODE_ENFORCE, 20);
@@ -244,6 +284,7 @@ int main(void)
 		cmocka_unit_test(stolen_time),
 		cmocka_unit_test(own_limit_and_a_neighbour),
 		cmocka_unit_test(full_task_table),
+		cmocka_unit_test(a_runaway_and_slow_disks),
 		cmocka_unit_test(blind),
 		cmocka_unit_test(gap),
 		cmocka_unit_test(malformed),

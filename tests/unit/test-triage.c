@@ -186,16 +186,46 @@ static void without_harm(void **state)
 	memset(&st->m, 0, sizeof(st->m));
 	st->s.machine.tasks = 30000;
 	assert_int_equal(decide(1).cause, CAUSE_PIDS);
-	assert_int_equal(decide(1).pids, 30000 * 10000 / 32768);
+	assert_int_equal(decide(1).found[FOUND_PIDS].measured, 30000 * 10000 / 32768);
 	st->s.machine.tasks = 300;
 	st->h.n_victims = 1;
 	st->h.victims[0] = (struct victim) { .id = 5, .own_limit = 6000 };
 	assert_int_equal(decide(1).cause, CAUSE_OWN_LIMIT);
-	assert_int_equal(decide(1).own_limit_group, 5);
+	assert_int_equal(decide(1).group, 5);
 	/* Its own limit and a neighbour: both. */
 	st->h.level[IMPORTANCE_LOGIN] = 9000;
 	assert_int_equal(decide(1).cause, CAUSE_RUNAWAY);
-	assert_true(decide(1).also & (1u << CAUSE_OWN_LIMIT));
+	assert_true(decide(1).all & (1u << FOUND_OWN_LIMIT));
+}
+
+/* What decides does not hide the rest: harm, a pattern, or what comes before it. */
+static void beside(void **state)
+{
+	static const uint32_t three = 1u << FOUND_STEAL | 1u << FOUND_MEMORY | 1u << FOUND_IO;
+	struct triage t;
+
+	suspects(40, 100, 100);
+	st->s.machine.steal = 5000;
+	st->s.machine.mem_full = 5000;
+	st->s.machine.io_full = 8000;
+	t = decide(20);
+	assert_int_equal(t.cause, CAUSE_RUNAWAY);
+	assert_int_equal(t.all, three);
+	assert_in_range(t.found[FOUND_STEAL].measured, 4000, 5000);
+	assert_int_equal(t.found[FOUND_STEAL].limit, TRIAGE_STEAL);
+	assert_in_range(t.found[FOUND_MEMORY].measured, 4000, 5000);
+	assert_in_range(t.found[FOUND_IO].measured, 7000, 8000);
+	/* One culprit: stolen time decides, memory and disk are beside it; nobody harmed: the same. */
+	suspects(1, 1000, 0);
+	t = decide(1);
+	assert_int_equal(t.cause, CAUSE_STEAL);
+	assert_int_equal(t.all, three);
+	st->h.level[IMPORTANCE_LOGIN] = 100;
+	st->s.machine.steal = 0;
+	t = decide(30);
+	assert_int_equal(t.cause, CAUSE_BLOCKED);
+	assert_int_equal(t.measured, t.found[FOUND_MEMORY].measured);
+	assert_int_equal(t.all, three & ~(1u << FOUND_STEAL));
 }
 
 static void self(void **state)
@@ -214,7 +244,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(crowds), T(not_cpu), T(without_harm), T(self),
+		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(crowds), T(not_cpu), T(without_harm), T(beside), T(self),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

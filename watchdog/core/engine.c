@@ -4,9 +4,9 @@
  *
  * Calm, a snapshot is one number: the pressure of the machine. Above Alarm= the engine
  * asks for more (shorter tick, probe, canary) and looks at who is harmed by whom.
- * What it then does is split over four files: relief (when to cut, hold and give
- * back), squeeze (whom, by which rung), inside (tasks of a cgroup that is protected
- * itself) and results (what came of it). This one is the frame: the event's way
+ * What it then does is split over five files: causes (what is said of the trouble),
+ * relief (when to cut, hold and give back), squeeze (whom, by which rung), inside
+ * (tasks of a cgroup that is protected itself) and results (what came of it). This one is the frame: the event's way
  * through, alarm and incident, and every action's way out.
  *
  * The moment of harm is earlier than the snapshot that shows it: the calm poll that
@@ -239,6 +239,7 @@ static void end_alarm(struct engine *e)
 	e->said = e->over = e->over_said = 0;
 	e->cause = e->cause_next = CAUSE_NONE;
 	e->cause_windows = 0;
+	e->found = e->found_next = 0;
 	e->level = 0;
 	e->level_at = e->over_since = e->login = e->login_at = 0;
 	e->over_windows = 0;
@@ -324,48 +325,6 @@ static void close_incident(struct engine *e)
 	(void)engine_report(e, WHY_INCIDENT_CLOSE, &r, GROUP_NONE, e->n_squeezes > 0 ? "what could not be released is tried again every 30s" : "");
 }
 
-/* A cause is said once per alarm, when two windows agree on it. */
-static void say_cause(struct engine *e)
-{
-	const struct triage *t = &e->triage;
-	uint32_t also = t->also;
-	struct reason r;
-
-	e->cause_windows = t->cause == e->cause_next ? (uint8_t)MIN(e->cause_windows + 1, 200) : 1;
-	e->cause_next = t->cause;
-	if (e->cause_windows >= 2 && (t->cause != CAUSE_NONE || !e->incident_since))
-		e->cause = t->cause;
-	if (e->cause_windows >= 2 && t->cause != CAUSE_NONE && !triage_squeezes(t->cause))
-		also |= 1u << t->cause;
-	also &= ~e->said;
-	if (also == 0)
-		return;
-	e->said |= also;
-	memset(&r, 0, sizeof(r));
-	r.policy = -1;
-	if (also & (1u << CAUSE_OWN_LIMIT)) {
-		r.cause = CAUSE_OWN_LIMIT;
-		r.victim = t->own_limit_group;
-		r.measured = t->own_limit;
-		r.limit = TRIAGE_OWN_LIMIT;
-		(void)engine_report(e, WHY_TRIAGE, &r, t->own_limit_group, "");
-	}
-	if (also & (1u << CAUSE_PIDS)) {
-		r.cause = CAUSE_PIDS;
-		r.victim = GROUP_NONE;
-		r.measured = t->pids;
-		r.limit = TRIAGE_PIDS;
-		(void)engine_report(e, WHY_TRIAGE, &r, t->cause == CAUSE_PIDS ? t->group : GROUP_NONE, "");
-	}
-	if ((also & (1u << t->cause)) && t->cause != CAUSE_OWN_LIMIT && t->cause != CAUSE_PIDS && t->cause != CAUSE_NONE) {
-		r.cause = t->cause;
-		r.victim = e->harm.n_victims > 0 && e->harm.victims[0].level > 0 ? e->harm.victims[0].id : GROUP_NONE;
-		r.measured = t->measured;
-		r.limit = t->limit;
-		(void)engine_report(e, WHY_TRIAGE, &r, t->group, "");
-	}
-}
-
 static void judge_harm(struct engine *e, usec_t window, bool many)
 {
 	permyriad_t over = lowest_wait(e), level = e->harm.self_level, i;
@@ -448,7 +407,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 		if (e->crowd)
 			blame_ease(&e->harm);
 		triage_decide(&e->triage_memory, s, &e->harm, &e->groups, lowest_wait(e), &e->triage);
-		say_cause(e);
+		causes_say(e);
 		if (e->triage.cause != CAUSE_SELF)
 			e->inside = GROUP_NONE;
 		else if (e->inside != e->triage.group) {

@@ -28,6 +28,17 @@
 
 enum pattern { PATTERN_NONE, PATTERN_SIBLINGS, PATTERN_FORKS };
 
+/* What no squeeze helps against, each found or not by itself. One may decide; the others are reported beside it. */
+enum finding {
+	FOUND_OWN_LIMIT, FOUND_PIDS, FOUND_STEAL, FOUND_IRQ, FOUND_SCHED_EXT, FOUND_MEMORY, FOUND_IO, FOUND_KERNEL, FOUND_REALTIME,
+	_FOUND_MAX
+};
+
+struct found {
+	permyriad_t measured, limit;
+	uint64_t group;                 /* whom it is about; GROUP_NONE */
+};
+
 /* What is carried from window to window; zero is where it starts. */
 struct triage_memory {
 	permyriad_t steal, irq, mem_full, io_full;      /* smoothed */
@@ -41,10 +52,8 @@ struct triage {
 	permyriad_t measured, limit;    /* its evidence */
 	uint64_t group;                 /* whom it is about; GROUP_NONE */
 	enum pattern pattern;
-	uint32_t also;                  /* bit set of 1 << cause: found as well, to be reported */
-	uint64_t own_limit_group;       /* of CAUSE_OWN_LIMIT in also */
-	permyriad_t own_limit;
-	permyriad_t pids;               /* of CAUSE_PIDS in also */
+	uint32_t all;                   /* bit set of 1 << finding, whichever decides; their evidence: */
+	struct found found[_FOUND_MAX];
 	uint32_t forks;                 /* per second, of them */
 	uint32_t n_set;                 /* suspects[] that explain BLAME_SET_PART of the touchable blame */
 };
@@ -60,3 +69,6 @@ void triage_decide(struct triage_memory *m, const struct snapshot *s, const stru
 
 /* Does this cause allow to squeeze? */
 bool triage_squeezes(enum cause cause);
+
+enum cause triage_cause(enum finding f);
+const char *triage_measure(enum finding f);     /* what was measured, in words */

@@ -110,6 +110,15 @@ static void render_rows(FILE *out, struct json_object *s)
 
 		fprintf(out, "%s%s: %s %% of the blame\n", i ? "            " : "  to blame  ", text(v, "name"), text(v, "blame"));
 	}
+	a = get(s, "findings");
+	for (size_t i = 0; i < length(a) && i < ROWS_SHOWN; i++) {
+		struct json_object *v = json_object_array_get_idx(a, i);
+
+		fprintf(out, "%s", i ? "            " : "  found     ");
+		if (get(v, "name") != NULL)
+			fprintf(out, "%s: ", text(v, "name"));
+		fprintf(out, "%s %s %% (limit %s %%); %s\n", text(v, "measure"), text(v, "measured"), text(v, "limit"), text(v, "remedy"));
+	}
 	a = get(s, "squeezes");
 	n = length(a) + (size_t)json_object_get_int64(get(s, "squeezes_more"));
 	for (size_t i = 0; i < length(a) && i < ROWS_SHOWN; i++) {
