@@ -309,6 +309,7 @@ static void findings(void **state)
 	assert_string_equal(word(x, "cause"), "pids");
 	assert_string_equal(word(x, "measure"), "task table in use");
 	assert_string_equal(word(x, "measured"), "89.99");
+	assert_string_equal(word(x, "unit"), "%");
 	assert_null(get(x, "name"));
 	x = json_object_array_get_idx(get(o, "findings"), 1);
 	assert_string_equal(word(x, "cause"), "blocked");
@@ -321,7 +322,7 @@ static void findings(void **state)
 	assert_non_null(f);
 	render_status(f, o, false);
 	fclose(f);
-	assert_non_null(strstr(shown, "  found     task table in use 89.99 % (limit 80.00 %); "));
+	assert_non_null(strstr(shown, "  found     task table in use 89.99 % (limit 80.00); "));
 	assert_non_null(strstr(shown, "\n            io pressure (full) "));
 	json_object_put(o);
 	world_free(w);

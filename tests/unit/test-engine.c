@@ -201,6 +201,35 @@ static void a_runaway_and_slow_disks(void **state)
 	world_free(w);
 }
 
+/* No PSI, and an idle CPU: that tasks hang is alarm enough. */
+static void blocked_without_psi(void **state)
+{
+	static struct engine_view v;
+	struct world *w = siblings(MODE_ENFORCE, 1);
+	unsigned i;
+
+	for (i = 0; i < 30; i++) {
+		w->now += (i ? 100 : 250) * MS;
+		world_begin(w, (i ? 100 : 250) * MS, -1)->pressure = PRESSURE_RUNQUEUE;
+		w->s.machine.mem_some = w->s.machine.mem_full = w->s.machine.io_some = w->s.machine.io_full = -1;
+		w->s.machine.runnable = 1;
+		w->s.machine.blocked = 37;
+		if (i > 0)
+			world_sample(w, 3, 2500, 20, 2500, 20);
+		world_send(w);
+	}
+	assert_int_equal(w->whys[WHY_ALARM], 1);
+	assert_int_equal(w->whys[WHY_TRIAGE], 1);
+	assert_said(w, "cause: memory or disk, ");
+	assert_said(w, " tasks blocked by the disk (limit 16); ");
+	engine_view(w->e, &v);
+	assert_int_equal(v.cause, CAUSE_BLOCKED);
+	assert_true(v.n_findings == 1 && v.findings[0].tasks && v.findings[0].limit == 16);
+	assert_in_range(v.findings[0].measured, 30, 37);
+	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT], 0);
+	world_free(w);
+}
+
 static void blind(void **state)
 {
 	struct world *w = siblings(MODE_ENFORCE, 20);
@@ -285,6 +314,7 @@ int main(void)
 		cmocka_unit_test(own_limit_and_a_neighbour),
 		cmocka_unit_test(full_task_table),
 		cmocka_unit_test(a_runaway_and_slow_disks),
+		cmocka_unit_test(blocked_without_psi),
 		cmocka_unit_test(blind),
 		cmocka_unit_test(gap),
 		cmocka_unit_test(malformed),

@@ -48,7 +48,7 @@ static void hostile(void **state)
 		"\"pressure\":{\"source\":\"" HOSTILE "\",\"cpu_some\":\"" HOSTILE "\"},\"groups\":{\"known\":\"" HOSTILE "\",\"source\":\"" HOSTILE "\"},"
 		"\"victims\":[{\"name\":\"" HOSTILE "\",\"as\":\"" HOSTILE "\",\"wait\":\"" HOSTILE "\",\"login_estimate\":\"" HOSTILE "\",\"harmed\":true}],"
 		"\"suspects\":[{\"name\":\"" HOSTILE "\",\"blame\":\"" HOSTILE "\"}],"
-		"\"findings\":[{\"cause\":\"" HOSTILE "\",\"measure\":\"" HOSTILE "\",\"measured\":\"" HOSTILE "\",\"limit\":1,\"name\":\"" HOSTILE "\",\"remedy\":\"" HOSTILE "\"}],"
+		"\"findings\":[{\"cause\":\"" HOSTILE "\",\"measure\":\"" HOSTILE "\",\"measured\":\"" HOSTILE "\",\"limit\":1,\"unit\":\"" HOSTILE "\",\"name\":\"" HOSTILE "\",\"remedy\":\"" HOSTILE "\"}],"
 		"\"squeezes\":[{\"cgroup\":\"/a/" HOSTILE "\",\"rung\":\"" HOSTILE "\",\"weight\":\"" HOSTILE "\",\"quota_us\":\"" HOSTILE "\",\"tasks\":\"" HOSTILE "\","
 		"\"since\":\"" HOSTILE "\",\"until\":\"T" HOSTILE "\"}],"
 		"\"lifeline\":[{\"unit\":\"" HOSTILE "\",\"before\":\"" HOSTILE "\",\"after\":\"" HOSTILE "\",\"by\":\"" HOSTILE "\"},{\"unit\":\"" HOSTILE "\"}],"

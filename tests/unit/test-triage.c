@@ -228,6 +228,36 @@ static void beside(void **state)
 	assert_int_equal(t.all, three & ~(1u << FOUND_STEAL));
 }
 
+/* Where the kernel tells no pressure, the number of blocked tasks does: eight per CPU. */
+static void blocked_tasks(void **state)
+{
+	static const struct { permyriad_t full; int32_t blocked; unsigned windows; enum cause cause; } cases[] = {
+		{ -1, 40, 1, CAUSE_NONE }, { -1, 40, 8, CAUSE_BLOCKED }, { -1, 17, 60, CAUSE_BLOCKED }, { -1, 15, 200, CAUSE_NONE },
+		{ -1, -1, 60, CAUSE_NONE }, { 0, 400, 60, CAUSE_NONE }, { -1, INT32_MAX, 1, CAUSE_BLOCKED },
+	};
+	struct triage t;
+	unsigned i;
+
+	suspects(1, 1000, 0);
+	for (i = 0; i < ELEMENTSOF(cases); i++) {
+		memset(&st->m, 0, sizeof(st->m));
+		st->h.level[IMPORTANCE_LOGIN] = 100;
+		st->s.machine.mem_full = st->s.machine.io_full = cases[i].full;
+		st->s.machine.blocked = cases[i].blocked;
+		t = decide(cases[i].windows);
+		assert_int_equal(t.cause, cases[i].cause);
+		if (t.cause != CAUSE_BLOCKED)
+			continue;
+		assert_int_equal(t.found[FOUND_TASKS].limit, 16);
+		assert_true(t.found[FOUND_TASKS].measured >= 16);
+		/* Beside a runaway it is said, and no more. */
+		st->h.level[IMPORTANCE_LOGIN] = 9000;
+		t = decide(1);
+		assert_int_equal(t.cause, CAUSE_RUNAWAY);
+		assert_true(t.all & (1u << FOUND_TASKS));
+	}
+}
+
 static void self(void **state)
 {
 	suspects(1, 1000, 0);
@@ -244,7 +274,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(crowds), T(not_cpu), T(without_harm), T(beside), T(self),
+		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(crowds), T(not_cpu), T(without_harm), T(beside), T(blocked_tasks), T(self),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

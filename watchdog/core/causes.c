@@ -19,6 +19,7 @@ static void say(struct engine *e, enum finding f)
 {
 	const struct found *x = &e->triage.found[f];
 	const struct harm *h = &e->harm;
+	char text[REASON_TEXT_MAX];
 	struct reason r;
 
 	memset(&r, 0, sizeof(r));
@@ -28,10 +29,13 @@ static void say(struct engine *e, enum finding f)
 		r.victim = x->group;
 	else if (f != FOUND_PIDS && h->n_victims > 0 && h->victims[0].level > 0)
 		r.victim = h->victims[0].id;
-	r.measured = x->measured;
-	r.limit = x->limit;
+	r.measured = f == FOUND_TASKS ? PERMYRIAD_UNKNOWN : x->measured;
+	r.limit = f == FOUND_TASKS ? PERMYRIAD_UNKNOWN : x->limit;
 	/* Of one cause there are several kinds. */
-	(void)engine_report(e, WHY_TRIAGE, &r, x->group, r.cause == CAUSE_BLOCKED ? triage_measure(f) : "");
+	(void)str_copy(text, sizeof(text), r.cause == CAUSE_BLOCKED ? triage_measure(f) : "");
+	if (f == FOUND_TASKS)
+		(void)str_format(text, sizeof(text), "%d %s (limit %d)", (int)x->measured, triage_measure(f), (int)x->limit);
+	(void)engine_report(e, WHY_TRIAGE, &r, x->group, text);
 }
 
 void causes_say(struct engine *e)
@@ -63,7 +67,7 @@ uint32_t causes_view(const struct engine *e, struct engine_finding ret[static EN
 		if (e->found & (1u << f))
 			ret[n++] = (struct engine_finding) {
 				.cause = triage_cause(f), .measure = triage_measure(f), .measured = e->triage.found[f].measured,
-				.limit = e->triage.found[f].limit, .group = e->triage.found[f].group,
+				.limit = e->triage.found[f].limit, .group = e->triage.found[f].group, .tasks = f == FOUND_TASKS,
 			};
 	return n;
 }

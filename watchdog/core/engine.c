@@ -213,7 +213,7 @@ static bool other_trouble(const struct snapshot *s, permyriad_t part)
 {
 	const struct machine_sample *m = &s->machine;
 
-	return m->steal >= TRIAGE_STEAL / part || m->irq >= TRIAGE_IRQ / part || m->mem_full >= TRIAGE_MEM_FULL / part ||
+	return triage_blocked(s) >= triage_blocked_limit(s) / part || m->steal >= TRIAGE_STEAL / part || m->irq >= TRIAGE_IRQ / part || m->mem_full >= TRIAGE_MEM_FULL / part ||
 	       m->io_full >= TRIAGE_IO_FULL / part ||
 	       (m->tasks > 0 && m->tasks_max > 0 && (int64_t)m->tasks * PERMYRIAD_FULL / m->tasks_max >= TRIAGE_PIDS / part);
 }

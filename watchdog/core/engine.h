@@ -55,6 +55,7 @@ struct engine_finding {
 	enum cause cause;
 	const char *measure;            /* what was measured, in words */
 	permyriad_t measured, limit;
+	bool tasks;                     /* both are numbers of tasks */
 	uint64_t group;                 /* whom it is about; GROUP_NONE */
 };
 

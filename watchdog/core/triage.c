@@ -16,6 +16,9 @@
 
 #include "base/macro.h"
 
+#define BLOCKED_MOST  1000000           /* beyond: as many */
+#define BLOCKED_SCALE 100               /* a smoothed level of few whole tasks would never get there */
+
 static void smooth(permyriad_t *v, permyriad_t now)
 {
 	if (now >= 0)
@@ -25,6 +28,18 @@ static void smooth(permyriad_t *v, permyriad_t now)
 bool triage_many(const struct snapshot *s)
 {
 	return s->machine.runnable >= TRIAGE_CROWD * MAX(s->machine.ncpu, 1);
+}
+
+int32_t triage_blocked(const struct snapshot *s)
+{
+	const struct machine_sample *m = &s->machine;
+
+	return m->mem_full < 0 && m->io_full < 0 ? MIN(m->blocked, BLOCKED_MOST) : -1;
+}
+
+int32_t triage_blocked_limit(const struct snapshot *s)
+{
+	return TRIAGE_BLOCKED * MAX(s->machine.ncpu, 1);
 }
 
 /* The suspects that explain the greater part, and whether they form a pattern. */
@@ -129,6 +144,7 @@ static void find_all(struct triage_memory *m, const struct snapshot *s, const st
 	smooth(&m->irq, x->irq);
 	smooth(&m->mem_full, x->mem_full);
 	smooth(&m->io_full, x->io_full);
+	smooth(&m->blocked, triage_blocked(s) * BLOCKED_SCALE);
 	if (x->tasks > 0 && x->tasks_max > 0)
 		pids = (permyriad_t)MIN((int64_t)x->tasks * PERMYRIAD_FULL / x->tasks_max, PERMYRIAD_FULL);
 	find_own_limit(h, t);
@@ -144,6 +160,8 @@ static void find_all(struct triage_memory *m, const struct snapshot *s, const st
 		find(t, FOUND_MEMORY, m->mem_full, TRIAGE_MEM_FULL, GROUP_NONE);
 	if (m->io_full >= TRIAGE_IO_FULL)
 		find(t, FOUND_IO, m->io_full, TRIAGE_IO_FULL, GROUP_NONE);
+	if (triage_blocked(s) >= 0 && m->blocked >= triage_blocked_limit(s) * BLOCKED_SCALE)
+		find(t, FOUND_TASKS, m->blocked / BLOCKED_SCALE, triage_blocked_limit(s), GROUP_NONE);
 	if (harmed && h->total > 0 && h->kernel * 2 >= h->total)
 		find(t, FOUND_KERNEL, (permyriad_t)(h->kernel * PERMYRIAD_FULL / h->total), PERMYRIAD_FULL / 2, GROUP_NONE);
 	if (harmed && rt)
@@ -155,7 +173,7 @@ static bool decide_found(struct triage *t, bool harmed)
 {
 	static const struct { enum finding found; bool unharmed; } order[] = {
 		{ FOUND_STEAL, false }, { FOUND_IRQ, false }, { FOUND_SCHED_EXT, false }, { FOUND_MEMORY, true }, { FOUND_IO, true },
-		{ FOUND_KERNEL, false }, { FOUND_REALTIME, false }, { FOUND_PIDS, true }, { FOUND_OWN_LIMIT, true },
+		{ FOUND_TASKS, true }, { FOUND_KERNEL, false }, { FOUND_REALTIME, false }, { FOUND_PIDS, true }, { FOUND_OWN_LIMIT, true },
 	};
 	uint32_t i;
 
@@ -165,8 +183,8 @@ static bool decide_found(struct triage *t, bool harmed)
 		if (!(t->all & (1u << f)) || (order[i].unharmed && harmed) || (f == FOUND_STEAL && t->pattern != PATTERN_NONE))
 			continue;
 		t->cause = triage_cause(f);
-		t->measured = t->found[f].measured;
-		t->limit = t->found[f].limit;
+		t->measured = f == FOUND_TASKS ? -1 : t->found[f].measured;
+		t->limit = f == FOUND_TASKS ? -1 : t->found[f].limit;
 		t->group = t->found[f].group;
 		return true;
 	}
@@ -221,6 +239,7 @@ static const struct { enum cause cause; const char *measure; } findings[_FOUND_M
 	[FOUND_SCHED_EXT] = { CAUSE_SCHED_EXT, "cpu wait under sched_ext" },
 	[FOUND_MEMORY] = { CAUSE_BLOCKED, "memory pressure (full)" },
 	[FOUND_IO] = { CAUSE_BLOCKED, "io pressure (full)" },
+	[FOUND_TASKS] = { CAUSE_BLOCKED, "tasks blocked by the disk" },
 	[FOUND_KERNEL] = { CAUSE_KERNEL, "blame of kernel threads" },
 	[FOUND_REALTIME] = { CAUSE_REALTIME, "real-time tasks, of one CPU" },
 };

@@ -12,6 +12,7 @@
 #define TRIAGE_IRQ        2000
 #define TRIAGE_MEM_FULL   2000
 #define TRIAGE_IO_FULL    4000
+#define TRIAGE_BLOCKED    8             /* tasks per CPU that wait for the disk, smoothed; where the kernel tells no pressure of memory and io */
 #define TRIAGE_RT_PART    5000          /* of one CPU, run by real-time tasks of one cgroup */
 #define TRIAGE_RT_LASTS   USEC_PER_SEC  /* the kernel's own limit stops them within each second, and starts them again */
 #define TRIAGE_PIDS       8000          /* of the task table */
@@ -30,18 +31,20 @@ enum pattern { PATTERN_NONE, PATTERN_SIBLINGS, PATTERN_FORKS };
 
 /* What no squeeze helps against, each found or not by itself. One may decide; the others are reported beside it. */
 enum finding {
-	FOUND_OWN_LIMIT, FOUND_PIDS, FOUND_STEAL, FOUND_IRQ, FOUND_SCHED_EXT, FOUND_MEMORY, FOUND_IO, FOUND_KERNEL, FOUND_REALTIME,
+	FOUND_OWN_LIMIT, FOUND_PIDS, FOUND_STEAL, FOUND_IRQ, FOUND_SCHED_EXT, FOUND_MEMORY, FOUND_IO, FOUND_TASKS, FOUND_KERNEL,
+	FOUND_REALTIME,
 	_FOUND_MAX
 };
 
 struct found {
-	permyriad_t measured, limit;
+	permyriad_t measured, limit;    /* of FOUND_TASKS: tasks */
 	uint64_t group;                 /* whom it is about; GROUP_NONE */
 };
 
 /* What is carried from window to window; zero is where it starts. */
 struct triage_memory {
 	permyriad_t steal, irq, mem_full, io_full;      /* smoothed */
+	int32_t blocked;                /* the same, in hundredths of a task */
 	uint64_t rt_group;              /* who ran at real-time priority, how much, and for how long that counts */
 	permyriad_t rt_run;
 	usec_t rt_left;
@@ -59,6 +62,10 @@ struct triage {
 };
 
 bool triage_many(const struct snapshot *s);     /* a crowd of runnable tasks */
+
+/* Tasks blocked by the disk, where no pressure tells of it; -1: it does, or they are not known. */
+int32_t triage_blocked(const struct snapshot *s);
+int32_t triage_blocked_limit(const struct snapshot *s);
 
 /* Small amounts of waiting are harm already: a pattern and a crowd of runnable tasks. */
 bool triage_crowd(const struct snapshot *s, const struct harm *h, const struct groups *g);

@@ -145,8 +145,14 @@ static void write_findings(struct json *j, const struct engine *e, const struct 
 		json_kstring(j, "cause", cause_to_string(x->cause));
 		json_kbool(j, "decides", x->cause == v->cause);
 		json_kstring(j, "measure", x->measure);
-		json_kpercent(j, "measured", x->measured);
-		json_kpercent(j, "limit", x->limit);
+		json_kstring(j, "unit", x->tasks ? "tasks" : "%");
+		if (x->tasks) {
+			json_kint(j, "measured", x->measured);
+			json_kint(j, "limit", x->limit);
+		} else {
+			json_kpercent(j, "measured", x->measured);
+			json_kpercent(j, "limit", x->limit);
+		}
 		if (x->group != GROUP_NONE)
 			group_keys(j, e, x->group);
 		else {

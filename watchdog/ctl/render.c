@@ -117,7 +117,7 @@ static void render_rows(FILE *out, struct json_object *s)
 		fprintf(out, "%s", i ? "            " : "  found     ");
 		if (get(v, "name") != NULL)
 			fprintf(out, "%s: ", text(v, "name"));
-		fprintf(out, "%s %s %% (limit %s %%); %s\n", text(v, "measure"), text(v, "measured"), text(v, "limit"), text(v, "remedy"));
+		fprintf(out, "%s %s %s (limit %s); %s\n", text(v, "measure"), text(v, "measured"), text(v, "unit"), text(v, "limit"), text(v, "remedy"));
 	}
 	a = get(s, "squeezes");
 	n = length(a) + (size_t)json_object_get_int64(get(s, "squeezes_more"));
