@@ -290,8 +290,31 @@ static permyriad_t lowest_wait(const struct engine *e)
 	return in_a_crowd(e, pool == 0 ? 5000 : e->set.policies[pool - 1].wait);
 }
 
+/* Rescue has limits of its own, and they are about the way in alone: where somebody else is
+ * harmed, none is in force. */
+static void rescue_limit(const struct engine *e, struct reason *r, char *text, size_t size)
+{
+	usec_t waits = engine_params(e, 0).wait_for;
+	char login[UNITS_TEXT_MAX], t[UNITS_TEXT_MAX];
+	const struct victim *v = NULL;
+	uint32_t i;
+
+	for (i = 0; i < e->harm.n_victims && v == NULL; i++)
+		if (e->harm.victims[i].id == r->victim)
+			v = &e->harm.victims[i];
+	if (v != NULL && v->as != IMPORTANCE_LOGIN) {
+		r->measured = MAX(v->level, v->self_level);
+		r->limit = PERMYRIAD_UNKNOWN;
+		r->lasting = e->over_since ? e->now - e->over_since : 0;
+	}
+	(void)str_format(text, size, "rescue acts once a login takes more than %s", units_format_usec(e->set.settings.rescue_login, login));
+	if (waits > 0)
+		(void)str_appendf(text, size, " for %s", units_format_usec(waits, t));
+}
+
 void engine_open_incident(struct engine *e, uint32_t pool)
 {
+	char text[REASON_TEXT_MAX] = "";
 	struct reason r;
 
 	if (e->incident_since)
@@ -301,11 +324,11 @@ void engine_open_incident(struct engine *e, uint32_t pool)
 	e->incident_quiet = 0;
 	e->cause = e->triage.cause;
 	engine_reason(e, &r, WHY_INCIDENT_OPEN, pool, GROUP_NONE);
-	r.limit = pool == 0 ? lowest_wait(e) : r.limit;
-	if (e->over_since)
+	if (pool == 0)
+		rescue_limit(e, &r, text, sizeof(text));
+	else if (e->over_since)
 		r.lasting = e->now - e->over_since;
-	(void)engine_report(e, WHY_INCIDENT_OPEN, &r, r.n_candidates ? r.candidates[0].group : GROUP_NONE,
-			    e->set.settings.mode == MODE_RESCUE ? "rescue acts if the way in stays dead" : "");
+	(void)engine_report(e, WHY_INCIDENT_OPEN, &r, r.n_candidates ? r.candidates[0].group : GROUP_NONE, text);
 }
 
 static void close_incident(struct engine *e)

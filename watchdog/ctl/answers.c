@@ -224,6 +224,17 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 	key_time(j, "started", f->started, f);
 	json_kstring(j, "state", state_of(&v));
 	json_kstring(j, "mode", mode_to_string(v.mode));
+	json_key(j, "rescue");
+	if (v.mode != MODE_RESCUE)
+		json_null(j);
+	else {
+		json_begin_object(j);
+		json_key(j, "login");
+		json_seconds(j, engine_policies(e)->settings.rescue_login);
+		json_key(j, "for");
+		json_seconds(j, v.served_until ? 0 : engine_policies(e)->settings.rescue_for);
+		json_end_object(j);
+	}
 	json_kstring(j, "cause", v.cause == CAUSE_NONE ? NULL : cause_to_string(v.cause));
 	json_kuint(j, "incident", v.incident);
 	key_time(j, "incident_since", v.incident_since, f);

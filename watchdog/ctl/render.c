@@ -75,6 +75,9 @@ static void render_head(FILE *out, struct json_object *s, bool colour)
 	if (get(s, "incident_since") != NULL)
 		fprintf(out, ", incident %s since %s, cause: %s", text(s, "incident"), clock_of(text(s, "incident_since")), text(s, "cause"));
 	fputc('\n', out);
+	if (get(s, "rescue") != NULL)
+		fprintf(out, "  rescue    acts once a login takes more than %.4g s for %.4g s\n",
+			json_object_get_double(get(get(s, "rescue"), "login")), json_object_get_double(get(get(s, "rescue"), "for")));
 	if (get(s, "paused_until") != NULL)
 		fprintf(out, "  paused until %s: %s\n", text(s, "paused_until"), text(s, "pause_reason"));
 	if (get(s, "config_error") != NULL)
