@@ -327,6 +327,7 @@ void engine_reset_pools(struct engine *e);
 void endpoints_ask(struct engine *e);
 void endpoints_heard(struct engine *e, const struct endpoint_answer *x);
 void endpoints_answers(const struct engine *e, uint8_t answers[static MAX_POLICIES]);
+bool endpoints_well(const struct engine *e, int policy);                 /* it answers as it should; -1: there is none */
 void endpoints_before(const struct engine *e, struct squeeze *s);        /* now is before: the first tasks are about to be lowered */
 int endpoints_worse(const struct engine *e, const struct squeeze *s);   /* the policy of one that got worse since; -1: none */
 
