@@ -59,7 +59,7 @@ static const char *word(struct json_object *o, const char *key)
 
 static void states(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_PAUSE, .reason = "\"\\\n\033[2J\xff\xfe" } };
 	struct json_object *o = status(w->e);
 
@@ -74,7 +74,7 @@ static void states(void **state)
 	o = status(w->e);
 	assert_string_equal(word(o, "state"), "alarm");
 	json_object_put(o);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	o = status(w->e);
 	assert_string_equal(word(o, "state"), "incident");
 	assert_string_equal(word(o, "cause"), "runaway");
@@ -105,7 +105,7 @@ static void states(void **state)
 /* Cgroups and units are named by strangers; all of it is in the answer, and it is JSON. */
 static void hostile_names(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	char path[128];
 
 	for (unsigned i = 0; i < 20; i++) {
@@ -117,7 +117,7 @@ static void hostile_names(void **state)
 	str_copy(facts.config_error, sizeof(facts.config_error), "\"\\\x1b");
 	facts_set(&facts, "probe", false, "\"\n\xf0\x9f", "\\");
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	json_object_put(status(w->e));
 	for (const char *p = buf; *p; p++)
 		assert_true((unsigned char)*p >= 0x20);          /* one line, nothing raw */
@@ -172,12 +172,12 @@ static void more_than_fit(void **state)
 /* Any room at all: a whole answer, or none, and nothing behind its end. */
 static void little_room(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct action a = { .verb = VERB_QUOTA };
 	unsigned whole = 0;
 
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	for (unsigned i = 0; i < 40; i++)
 		why_log_add(&why, i, 1, &a, "text");
 	for (size_t size = 1; size < 12000; size += size < 200 ? 1 : 97)

@@ -7,7 +7,7 @@
 
 static void calm_is_cheap(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	unsigned i;
 
 	for (i = 0; i < 100; i++)
@@ -37,7 +37,7 @@ static void alarm_begins_and_ends(void **state)
 /* Nobody is harmed: hogs may use all they want. */
 static void harmless_hogs(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	unsigned i, j;
 
 	world_calm(w, 9000);
@@ -45,7 +45,7 @@ static void harmless_hogs(void **state)
 		w->now += 100 * MS;
 		world_begin(w, 100 * MS, 9900);
 		world_sample(w, 3, 2500, 500, 2500, 500);
-		for (j = 0; j < 20; j++)
+		for (j = 0; j < 30; j++)
 			world_sample(w, HOG + j, 5000, 95000, 5000, 95000);
 		world_send(w);
 	}
@@ -232,12 +232,12 @@ static void blocked_without_psi(void **state)
 
 static void blind(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_TIMEOUT };
 	unsigned i;
 
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	assert_true(w->verbs_of[HOG] != 0);
 	for (i = 0; i < 10 && w->verbs_of[HOG]; i++) {
 		usec_t due = engine_deadline(w->e);

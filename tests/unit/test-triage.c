@@ -63,7 +63,8 @@ static void runaway_or_overload(void **state)
 {
 	static const struct { unsigned n; uint64_t first, rest; enum cause cause; enum pattern pattern; } cases[] = {
 		{ 1, 1000, 0, CAUSE_RUNAWAY, PATTERN_NONE }, { 3, 500, 400, CAUSE_RUNAWAY, PATTERN_NONE },
-		{ 8, 100, 100, CAUSE_OVERLOAD, PATTERN_NONE }, { 40, 100, 100, CAUSE_RUNAWAY, PATTERN_SIBLINGS },
+		{ 8, 100, 100, CAUSE_OVERLOAD, PATTERN_NONE }, { 23, 100, 100, CAUSE_OVERLOAD, PATTERN_NONE },
+		{ 24, 100, 100, CAUSE_RUNAWAY, PATTERN_SIBLINGS }, { 40, 100, 100, CAUSE_RUNAWAY, PATTERN_SIBLINGS },
 		{ 30, 2000, 100, CAUSE_OVERLOAD, PATTERN_NONE },        /* one stands out: no pattern */
 	};
 	unsigned i;

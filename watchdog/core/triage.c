@@ -16,6 +16,7 @@
 
 #include "base/macro.h"
 
+#define ALIKE_PART    4                 /* who ran in one window of the last second counts for less, but for a quarter of the average */
 #define BLOCKED_MOST  1000000           /* beyond: as many */
 #define BLOCKED_SCALE 100               /* a smoothed level of few whole tasks would never get there */
 
@@ -46,7 +47,7 @@ int32_t triage_blocked_limit(const struct snapshot *s)
 static void find_set(const struct harm *h, const struct snapshot *s, const struct groups *g, struct triage *t)
 {
 	uint64_t sum = 0, most = 0, forks = 0, all_forks = 0, siblings = 0, usage = 0, least;
-	uint32_t i, n_touchable = 0;
+	uint32_t i, n_touchable = 0, alike = 0;
 	int parent = SLOT_NONE;
 
 	for (i = 0; i < h->n_suspects; i++)
@@ -68,13 +69,17 @@ static void find_set(const struct harm *h, const struct snapshot *s, const struc
 		if (g->slot[x->slot].parent == parent)
 			siblings++;
 	}
+	for (i = 0; i < h->n_suspects; i++)
+		if (h->suspects[i].no_unit == UNIT_OK && g->slot[h->suspects[i].slot].parent == parent &&
+		    h->suspects[i].blame * n_touchable * ALIKE_PART >= sum)
+			alike++;
 	t->n_set = n_touchable;
 	t->forks = (uint32_t)MIN(forks, UINT32_MAX);
 	usage = usage * (uint64_t)MAX(s->machine.ncpu, 1) * (USEC_PER_SEC / PERMYRIAD_FULL);
 	least = triage_many(s) && usage <= forks * TRIAGE_FORK_COST ? TRIAGE_FORKS_SLOW : TRIAGE_FORKS;
 	if (forks >= least && forks >= 10 * (all_forks - MIN(forks, all_forks)))
 		t->pattern = PATTERN_FORKS;
-	else if (n_touchable >= TRIAGE_SIBLINGS && most * PERMYRIAD_FULL <= sum * TRIAGE_ONE_PART && siblings * 10 >= n_touchable * UINT64_C(8))
+	else if (sum > 0 && alike >= TRIAGE_SIBLINGS && most * PERMYRIAD_FULL <= sum * TRIAGE_ONE_PART && siblings * 10 >= n_touchable * UINT64_C(8))
 		t->pattern = PATTERN_SIBLINGS;
 }
 

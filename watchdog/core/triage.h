@@ -17,8 +17,8 @@
 #define TRIAGE_RT_LASTS   USEC_PER_SEC  /* the kernel's own limit stops them within each second, and starts them again */
 #define TRIAGE_PIDS       8000          /* of the task table */
 #define TRIAGE_OWN_LIMIT  2000          /* of the window, throttled by its own quota */
-#define TRIAGE_SIBLINGS   12            /* that many explain it together, none above ... */
-#define TRIAGE_ONE_PART   1500          /* ... this: a pattern, no service load */
+#define TRIAGE_SIBLINGS   24            /* dozens: below one parent so many do the same (none far below the average of those that explain most), none above ... */
+#define TRIAGE_ONE_PART   1500          /* ... this: a pattern, no service load. A dozen busy containers are a host at work, and get a lower weight at most */
 #define TRIAGE_FEW        3             /* up to so many culprits are runaways, more are an overload */
 #define TRIAGE_FORKS      500           /* per second, and ten times all the others' */
 #define TRIAGE_FORKS_SLOW 100           /* or so many, in a crowd, if each of the processes ... */
