@@ -215,8 +215,12 @@ static void report(const struct engine *e, const struct action *a, char *buf, si
 
 	switch (r->why) {
 	case WHY_ALARM:
-		(void)str_appendf(buf, size, "alarm: cpu pressure %s > %s", r->measured < 0 ? "unknown" : units_format_permyriad(r->measured, m),
-				  units_format_permyriad(r->limit, l));
+		if (r->measured <= r->limit) {
+			(void)str_appendf(buf, size, "alarm: cpu pressure %s, but there is trouble with memory, disk, stolen time, interrupts or the task table",
+					  r->measured < 0 ? "unknown" : units_format_permyriad(r->measured, m));
+			return;
+		}
+		(void)str_appendf(buf, size, "alarm: cpu pressure %s > %s", units_format_permyriad(r->measured, m), units_format_permyriad(r->limit, l));
 		return;
 	case WHY_CALM:
 		(void)str_appendf(buf, size, "calm: cpu pressure %s", r->measured < 0 ? "unknown" : units_format_permyriad(r->measured, m));
