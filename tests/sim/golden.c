@@ -91,7 +91,7 @@ static const struct {
 	void (*then)(struct sim *, usec_t second);      /* NULL: nothing; called each second from the onset on */
 	bool fails;                     /* each write fails */
 } goldens[] = {
-	{ "siblings-enforce", "twenty sibling cgroups of hogs; relieved, held, given back when they end", EPISODE_SIBLINGS, MODE_ENFORCE, 8, 24, NULL, false },
+	{ "siblings-enforce", "thirty sibling cgroups of hogs; relieved, held, given back when they end", EPISODE_SIBLINGS, MODE_ENFORCE, 8, 24, NULL, false },
 	{ "siblings-rescue", "the same in rescue mode: it waits until the way in was dead for a while", EPISODE_SIBLINGS, MODE_RESCUE, 9, 24, NULL, false },
 	{ "siblings-observe", "the same in observe mode: it says what it would do", EPISODE_SIBLINGS, MODE_OBSERVE, 5, 14, NULL, false },
 	{ "inside-ssh", "hogs inside sshd's own cgroup: the worst tasks go to SCHED_IDLE", EPISODE_INSIDE, MODE_ENFORCE, 8, 22, NULL, false },
@@ -114,7 +114,7 @@ static struct sim *small_machine(size_t i, struct trace_out *out)
 	struct sim *s = sim_new(40 + i, 2);
 	usec_t onset = s->start + SEC;
 
-	s->m.few_siblings = goldens[i].mode == MODE_RESCUE ? 36 : 20;
+	s->m.few_siblings = goldens[i].mode == MODE_RESCUE ? 36 : 30;
 	s->m.source = GROUP_SOURCE_BPF;
 	for (int n = s->m.n_nodes - 1; n > 0; n--) {
 		struct node *x = &s->m.nodes[n];

@@ -7,6 +7,7 @@
 #undef json_bool
 
 #include "ctl/answers.h"
+#include "ctl/render.h"
 #include "ctl/socket.h"
 #include "unit/stories.h"
 
@@ -58,7 +59,7 @@ static const char *word(struct json_object *o, const char *key)
 
 static void states(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_PAUSE, .reason = "\"\\\n\033[2J\xff\xfe" } };
 	struct json_object *o = status(w->e);
 
@@ -73,7 +74,7 @@ static void states(void **state)
 	o = status(w->e);
 	assert_string_equal(word(o, "state"), "alarm");
 	json_object_put(o);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	o = status(w->e);
 	assert_string_equal(word(o, "state"), "incident");
 	assert_string_equal(word(o, "cause"), "runaway");
@@ -104,7 +105,7 @@ static void states(void **state)
 /* Cgroups and units are named by strangers; all of it is in the answer, and it is JSON. */
 static void hostile_names(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	char path[128];
 
 	for (unsigned i = 0; i < 20; i++) {
@@ -116,7 +117,7 @@ static void hostile_names(void **state)
 	str_copy(facts.config_error, sizeof(facts.config_error), "\"\\\x1b");
 	facts_set(&facts, "probe", false, "\"\n\xf0\x9f", "\\");
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	json_object_put(status(w->e));
 	for (const char *p = buf; *p; p++)
 		assert_true((unsigned char)*p >= 0x20);          /* one line, nothing raw */
@@ -171,12 +172,12 @@ static void more_than_fit(void **state)
 /* Any room at all: a whole answer, or none, and nothing behind its end. */
 static void little_room(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct action a = { .verb = VERB_QUOTA };
 	unsigned whole = 0;
 
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	for (unsigned i = 0; i < 40; i++)
 		why_log_add(&why, i, 1, &a, "text");
 	for (size_t size = 1; size < 12000; size += size < 200 ? 1 : 97)
@@ -283,11 +284,55 @@ static void times(void **state)
 	assert_true(strlen(answer_time(USEC_INFINITY - 1, 0, at)) < sizeof(at));
 }
 
+/* What was found beside the cause, with its evidence, in JSON and for people. */
+static void findings(void **state)
+{
+	static char shown[16384];
+	struct world *w = siblings(MODE_OBSERVE, 40);
+	struct json_object *o, *x;
+	FILE *f;
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 9; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500)->machine.io_full = 9000;
+		w->s.machine.tasks = 29491;
+		world_sample(w, 3, 2500, 47500, 2500, 47500);
+		world_sample(w, HOG, 90000, 250000, 90000, 250000);
+		world_send(w);
+	}
+	o = status(w->e);
+	assert_string_equal(word(o, "cause"), "runaway");
+	assert_int_equal(json_object_array_length(get(o, "findings")), 2);
+	x = json_object_array_get_idx(get(o, "findings"), 0);
+	assert_string_equal(word(x, "cause"), "pids");
+	assert_string_equal(word(x, "measure"), "task table in use");
+	assert_string_equal(word(x, "measured"), "89.99");
+	assert_string_equal(word(x, "unit"), "%");
+	assert_null(get(x, "name"));
+	x = json_object_array_get_idx(get(o, "findings"), 1);
+	assert_string_equal(word(x, "cause"), "blocked");
+	assert_false(json_object_get_boolean(get(x, "decides")));
+	assert_string_equal(word(x, "measure"), "io pressure (full)");
+	assert_true(json_object_get_double(get(x, "measured")) > 40);
+	assert_true(json_object_get_double(get(x, "limit")) == 40);
+	assert_non_null(strstr(word(x, "remedy"), "io.pressure"));
+	f = fmemopen(shown, sizeof(shown), "w");
+	assert_non_null(f);
+	render_status(f, o, false);
+	fclose(f);
+	assert_non_null(strstr(shown, "  found     task table in use 89.99 % (limit 80.00); "));
+	assert_non_null(strstr(shown, "\n            io pressure (full) "));
+	json_object_put(o);
+	world_free(w);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 	const struct CMUnitTest tests[] = {
-		TEST(states), TEST(hostile_names), TEST(more_than_fit), TEST(little_room), TEST(facts_are_few), TEST(whys), TEST(times),
+		TEST(states), TEST(findings), TEST(hostile_names), TEST(more_than_fit), TEST(little_room), TEST(facts_are_few), TEST(whys), TEST(times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,10 +8,11 @@
 #define API  10
 #define SHOP 3                          /* its policy */
 
-static struct world *api_is_protected(void)
+static struct world *api_with(enum rung most)
 {
 	struct world *w = world_new(MODE_ENFORCE);
 
+	w->set.policies[SHOP - 1].most = most;
 	world_policy(w, POLICY_ENDPOINT, "shop", MATCH_UNITS, "api.service");
 	world_start(w);
 	world_tree(w);
@@ -23,6 +24,11 @@ static struct world *api_is_protected(void)
 	w->ranked[2] = (struct task_ref) { .pid = 20, .tid = 23, .start = 5, .cpu_pm = 700, .comm = "worker" };
 	world_calm(w, 9000);            /* the alarm: in calm answers are not remembered */
 	return w;
+}
+
+static struct world *api_is_protected(void)
+{
+	return api_with(RUNG_TASKS);
 }
 
 /* It takes the machine; sshd waits, or does not. */
@@ -93,6 +99,38 @@ static void culprit_answers_the_health_check(void **state)
 		window(w, true);
 	assert_true(w->verbs_of[API] & (1u << VERB_TASKS_IDLE));
 	world_free(w);
+}
+
+/* Every rung is allowed, and lowering its worst task did not help. For the sake of logins no
+ * service gets a quota, nor worse, that does its work by its own account. */
+static void useful_by_its_own_account(void **state)
+{
+	static const struct { bool good, database; unsigned jails; } cases[] = { { true, false, 0 }, { false, false, 1 }, { true, true, 1 } };
+	unsigned i, k;
+
+	for (k = 0; k < ELEMENTSOF(cases); k++) {
+		struct world *w = api_with(RUNG_KILL);
+
+		world_group(w, 5, 2, CAN_ALL, "/system.slice/postgresql.service");
+		world_clear(w);
+		for (i = 0; i < 100 && w->count[VERB_JAIL] == 0; i++) {
+			if (i % 10 == 0)
+				answer(w, cases[k].good, 5 * MS);
+			w->now += 100 * MS;
+			world_begin(w, 100 * MS, 9500);
+			world_sample(w, 3, 1500, 48000, 1500, 48000);
+			if (cases[k].database)
+				world_sample(w, 5, 1500, 48000, 1500, 48000);
+			world_sample(w, API, 97000, 400000, 97000, 400000);
+			world_send(w);
+			for (unsigned t = 0; t < w->n_ranked && w->count[VERB_TASKS_IDLE] > 0; t++)
+				w->ranked[t].policy = 5;
+		}
+		assert_true(w->count[VERB_TASKS_IDLE] >= 1);
+		assert_int_equal(w->count[VERB_JAIL], cases[k].jails);
+		assert_int_equal(w->count[VERB_WEIGHT] + w->count[VERB_QUOTA] + w->count[VERB_FREEZE] + w->count[VERB_KILL], 0);
+		world_free(w);
+	}
 }
 
 struct said { bool good; usec_t took; };
@@ -306,7 +344,8 @@ static void asked_in_vain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(culprit_answers_the_health_check), cmocka_unit_test(worse_is_undone), cmocka_unit_test(under_way_says_nothing), cmocka_unit_test(nothing_known_before), cmocka_unit_test(first_heard_later),
+		cmocka_unit_test(culprit_answers_the_health_check), cmocka_unit_test(useful_by_its_own_account),
+		cmocka_unit_test(worse_is_undone), cmocka_unit_test(under_way_says_nothing), cmocka_unit_test(nothing_known_before), cmocka_unit_test(first_heard_later),
 		cmocka_unit_test(before_is_before_the_first), cmocka_unit_test(a_new_squeeze_a_new_before),
 		cmocka_unit_test(who_answers_from_where), cmocka_unit_test(asked_in_vain),
 	};

@@ -7,7 +7,7 @@
 
 static void calm_is_cheap(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	unsigned i;
 
 	for (i = 0; i < 100; i++)
@@ -56,7 +56,7 @@ static void an_alarm_for_the_disk(void **state)
 /* Nobody is harmed: hogs may use all they want. */
 static void harmless_hogs(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	unsigned i, j;
 
 	world_calm(w, 9000);
@@ -64,7 +64,7 @@ static void harmless_hogs(void **state)
 		w->now += 100 * MS;
 		world_begin(w, 100 * MS, 9900);
 		world_sample(w, 3, 2500, 500, 2500, 500);
-		for (j = 0; j < 20; j++)
+		for (j = 0; j < 30; j++)
 			world_sample(w, HOG + j, 5000, 95000, 5000, 95000);
 		world_send(w);
 	}
@@ -161,14 +161,103 @@ static void own_limit_and_a_neighbour(void **state)
 	world_free(w);
 }
 
+/* Said beside the cause, with what was measured. */
+static void full_task_table(void **state)
+{
+	struct world *w = siblings(MODE_OBSERVE, 40);
+	unsigned i;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 5; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500)->machine.tasks = 29491;
+		world_sample(w, 3, 1500, 48000, 1500, 48000);
+		world_sample(w, HOG, 20000, 400000, 20000, 400000);
+		world_send(w);
+	}
+	assert_int_equal(w->whys[WHY_TRIAGE], 1);
+	assert_said(w, "cause: the task table fills up, 89.99% (limit 80%)");
+	world_free(w);
+}
+
+/* A runaway, and the disk is slow and the host steals as well: squeezed, and all of it is said. */
+static void a_runaway_and_slow_disks(void **state)
+{
+	static struct engine_view v;
+	struct world *w = siblings(MODE_ENFORCE, 40);
+	unsigned i, n;
+
+	world_calm(w, 9000);
+	for (i = 0; i < 12; i++) {
+		w->now += 100 * MS;
+		world_begin(w, 100 * MS, 9500);
+		w->s.machine.io_full = 9000;
+		w->s.machine.mem_full = i == 1 ? 9000 : 0;      /* one odd window is not said */
+		w->s.machine.steal = 3000;
+		w->s.machine.runnable = 44;
+		world_sample(w, 3, 2500, 47500, 2500, 47500);
+		for (n = 0; n < 40; n++)
+			world_sample(w, HOG + n, 2500, 25000, 2500, 25000);
+		world_send(w);
+	}
+	assert_true(w->count[VERB_QUOTA] >= 40);
+	assert_int_equal(w->whys[WHY_TRIAGE], 2);
+	assert_said(w, "cause: memory or disk, io pressure (full) ");
+	assert_said(w, "% (limit 40%); tasks wait for memory or disk");
+	assert_said(w, "cause: stolen CPU time, ");
+	engine_view(w->e, &v);
+	assert_int_equal(v.cause, CAUSE_RUNAWAY);
+	assert_int_equal(v.n_findings, 2);
+	assert_int_equal(v.findings[0].cause, CAUSE_STEAL);
+	assert_int_equal(v.findings[1].cause, CAUSE_BLOCKED);
+	assert_true(v.findings[1].measured >= v.findings[1].limit && v.findings[1].limit == 4000);
+	assert_string_equal(v.findings[1].measure, "io pressure (full)");
+	for (i = 0; i < 900; i++)
+		world_calm(w, 0);
+	assert_said(w, "calm: ");
+	engine_view(w->e, &v);
+	assert_int_equal(v.n_findings, 0);
+	world_free(w);
+}
+
+/* No PSI, and an idle CPU: that tasks hang is alarm enough. */
+static void blocked_without_psi(void **state)
+{
+	static struct engine_view v;
+	struct world *w = siblings(MODE_ENFORCE, 1);
+	unsigned i;
+
+	for (i = 0; i < 30; i++) {
+		w->now += (i ? 100 : 250) * MS;
+		world_begin(w, (i ? 100 : 250) * MS, -1)->pressure = PRESSURE_RUNQUEUE;
+		w->s.machine.mem_some = w->s.machine.mem_full = w->s.machine.io_some = w->s.machine.io_full = -1;
+		w->s.machine.runnable = 1;
+		w->s.machine.blocked = 37;
+		if (i > 0)
+			world_sample(w, 3, 2500, 20, 2500, 20);
+		world_send(w);
+	}
+	assert_int_equal(w->whys[WHY_ALARM], 1);
+	assert_int_equal(w->whys[WHY_TRIAGE], 1);
+	assert_said(w, "alarm: cpu pressure 0%, but there is trouble with memory, disk, ");
+	assert_said(w, "cause: memory or disk, ");
+	assert_said(w, " tasks blocked by the disk (limit 16); ");
+	engine_view(w->e, &v);
+	assert_int_equal(v.cause, CAUSE_BLOCKED);
+	assert_true(v.n_findings == 1 && v.findings[0].tasks && v.findings[0].limit == 16);
+	assert_in_range(v.findings[0].measured, 30, 37);
+	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT], 0);
+	world_free(w);
+}
+
 static void blind(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_TIMEOUT };
 	unsigned i;
 
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	assert_true(w->verbs_of[HOG] != 0);
 	for (i = 0; i < 10 && w->verbs_of[HOG]; i++) {
 		usec_t due = engine_deadline(w->e);
@@ -243,6 +332,9 @@ int main(void)
 		cmocka_unit_test(too_many_victims),
 		cmocka_unit_test(stolen_time),
 		cmocka_unit_test(own_limit_and_a_neighbour),
+		cmocka_unit_test(full_task_table),
+		cmocka_unit_test(a_runaway_and_slow_disks),
+		cmocka_unit_test(blocked_without_psi),
 		cmocka_unit_test(blind),
 		cmocka_unit_test(gap),
 		cmocka_unit_test(malformed),

@@ -109,6 +109,9 @@ static void ladder(void **state)
 		{ { .flags = CAN_ALL, .weight = 100, .most = RUNG_TASKS, .broken = 1 << RUNG_QUOTA }, RUNG_NONE, RUNG_NONE },
 		{ { .flags = CAN_ALL, .weight = 100, .most = RUNG_KILL, .inside = true, .weight_counts = true }, RUNG_NONE, RUNG_TASKS },
 		{ { .flags = CAN_ALL, .weight = 100, .most = RUNG_KILL, .inside = true }, RUNG_TASKS, RUNG_JAIL },
+		{ { .flags = CAN_ALL, .weight = 100, .most = RUNG_KILL, .inside = true, .healthy = true }, RUNG_NONE, RUNG_TASKS },
+		{ { .flags = CAN_ALL, .weight = 100, .most = RUNG_KILL, .inside = true, .healthy = true }, RUNG_TASKS, RUNG_NONE },
+		{ { .flags = CAN_ALL, .weight = 100, .most = RUNG_KILL, .inside = true, .healthy = true, .pattern = PATTERN_FORKS }, RUNG_TASKS, RUNG_JAIL },
 		{ { .flags = CAN_ALL, .weight = 100, .most = RUNG_KILL, .inside = true }, RUNG_JAIL, RUNG_NONE },
 		{ { .flags = CAN_ALL, .weight = 100, .most = RUNG_QUOTA, .inside = true }, RUNG_NONE, RUNG_NONE },
 	};

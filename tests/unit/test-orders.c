@@ -56,17 +56,17 @@ static void released_is_left_alone(void **state)
 	for (k = 0; k < ELEMENTSOF(cases); k++) {
 		struct world *w = one_hog();
 
-		runaway(w, 20);
+		runaway(w, 30);
 		assert_int_equal(w->verbs_of[HOG] != 0, 1);
 		say(w, cases[k].verb, cases[k].group);
 		assert_int_equal(w->verbs_of[HOG], 0);
 		/* Longer than the relapse memory, which keeps an alarm. */
 		calm(w, 3 * USEC_PER_MIN);
 		assert_int_equal(w->whys[WHY_CALM], 1);
-		runaway(w, 20);
+		runaway(w, 30);
 		assert_int_equal(w->verbs_of[HOG], 0);
 		calm(w, 8 * USEC_PER_MIN);
-		runaway(w, 20);
+		runaway(w, 30);
 		assert_int_equal(w->verbs_of[HOG] != 0, 1);
 		world_free(w);
 	}
@@ -113,7 +113,7 @@ static void released_in_calm_bars_nobody(void **state)
 	calm(w, SEC);
 	say(w, OPERATOR_RELEASE_ALL, GROUP_NONE);
 	assert_unsaid(w, "left alone");
-	runaway(w, 20);
+	runaway(w, 30);
 	assert_int_equal(w->verbs_of[HOG] != 0, 1);
 	world_free(w);
 }
@@ -142,22 +142,22 @@ static void no_journal_no_squeeze(void **state)
 
 static void operator_releases(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE, .group = HOG } };
 	unsigned i;
 
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	ev.now = w->now;
 	world_step(w, &ev);
 	assert_int_equal(w->verbs_of[HOG], 0);
 	assert_true(w->verbs_of[HOG + 1] != 0);
-	run(w, 20, 100);
+	run(w, 30, 100);
 	assert_int_equal(w->verbs_of[HOG], 0);
 	ev.order.verb = OPERATOR_RELEASE_ALL;
 	ev.now = w->now;
 	world_step(w, &ev);
-	for (i = 0; i < 20; i++)
+	for (i = 0; i < 30; i++)
 		assert_int_equal(w->verbs_of[HOG + i], 0);
 	assert_said(w, "release\n");                             /* of everything there is */
 	world_free(w);
@@ -166,7 +166,7 @@ static void operator_releases(void **state)
 /* The original cannot be written: tried ten times, said once, then slowly for ever, in calm too. */
 static void a_release_is_never_given_up(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE, .group = HOG } };
 	struct event due = { .type = EVENT_TIMEOUT };
 	struct engine_view *v = calloc(1, sizeof(*v));
@@ -174,7 +174,7 @@ static void a_release_is_never_given_up(void **state)
 
 	assert_non_null(v);
 	world_calm(w, 9000);
-	run(w, 20, 8);
+	run(w, 30, 8);
 	assert_true(w->count[VERB_QUOTA] >= 15);
 	w->fail[VERB_RELEASE] = EROFS;
 	run(w, 0, 1500);
@@ -233,7 +233,7 @@ static struct world *unnamed(enum mode mode)
 	world_policy(w, POLICY_PROTECT, "by-name", MATCH_PROCESSES, "mydb")->as = IMPORTANCE_DATABASE;
 	world_start(w);
 	world_tree(w);
-	for (i = 0; i < 20; i++) {
+	for (i = 0; i < 30; i++) {
 		(void)snprintf(path, sizeof(path), "/system.slice/hog-%u.service", i);
 		world_group(w, HOG + i, 2, CAN_ALL, path);
 	}
@@ -250,7 +250,7 @@ static void waits_for_names(void **state)
 	struct group_info g;
 	struct event ev = { .type = EVENT_GROUP, .group = &g };
 
-	run(w, 20, 12);
+	run(w, 30, 12);
 	assert_int_equal(w->count[VERB_QUOTA] + w->count[VERB_WEIGHT], 0);
 	assert_said(w, "still being looked for");
 	assert_int_equal(w->whys[WHY_NOT], 1);
@@ -259,9 +259,9 @@ static void waits_for_names(void **state)
 	ev.now = w->now;
 	world_step(w, &ev);
 	tell_names(w, NAMES_KNOWN);
-	run(w, 20, 1);
+	run(w, 30, 1);
 	assert_true(w->count[VERB_QUOTA] >= 15);
-	run(w, 20, 10);
+	run(w, 30, 10);
 	assert_int_equal(w->verbs_of[HOG], 0);
 	assert_int_equal(w->whys[WHY_NOT], 1);
 	world_free(w);
@@ -271,10 +271,10 @@ static void waits_for_names_in_observe_too(void **state)
 {
 	struct world *w = unnamed(MODE_OBSERVE);
 
-	run(w, 20, 12);
+	run(w, 30, 12);
 	assert_int_equal(w->whys[WHY_WOULD], 0);
 	tell_names(w, NAMES_KNOWN);
-	run(w, 20, 1);
+	run(w, 30, 1);
 	assert_int_equal(w->whys[WHY_WOULD], 1);
 	world_free(w);
 }
@@ -286,22 +286,22 @@ static void waits_no_longer(void **state)
 
 	/* Nobody answers: two seconds after the start. */
 	while (w->count[VERB_QUOTA] == 0 && w->now < from + 5 * SEC)
-		run(w, 20, 1);
+		run(w, 30, 1);
 	assert_in_range(w->now - from, 1700 * MS, 2 * SEC);
 	world_free(w);
 	/* It is known that nobody will. */
 	w = unnamed(MODE_ENFORCE);
-	run(w, 20, 5);
+	run(w, 30, 5);
 	assert_int_equal(w->count[VERB_QUOTA], 0);
 	tell_names(w, NAMES_FAILED);
-	run(w, 20, 1);
+	run(w, 30, 1);
 	assert_true(w->count[VERB_QUOTA] > 0);
 	world_free(w);
 	/* No policy needs names: no wait at all. */
-	w = siblings(MODE_ENFORCE, 20);
+	w = siblings(MODE_ENFORCE, 30);
 	tell_names(w, NAMES_AWAITED);
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	assert_true(w->count[VERB_QUOTA] > 0);
 	assert_int_equal(w->whys[WHY_NOT], 0);
 	world_free(w);
@@ -309,24 +309,24 @@ static void waits_no_longer(void **state)
 
 static void paused(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_PAUSE, .reason = "maintenance" } };
 	struct engine_view *v = calloc(1, sizeof(*v));
 
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	ev.now = w->now;
 	ev.order.until = w->now + 60 * SEC;
 	world_step(w, &ev);
 	assert_int_equal(w->verbs_of[HOG], 0);
 	world_clear(w);
-	run(w, 20, 300);
+	run(w, 30, 300);
 	assert_int_equal(w->count[VERB_QUOTA], 0);
 	assert_int_equal(w->whys[WHY_WOULD], 1);
 	engine_view(w->e, v);
 	assert_string_equal(v->pause_reason, "maintenance");
 	assert_true(v->paused_until > w->now);
-	run(w, 20, 310);
+	run(w, 30, 310);
 	assert_said(w, "the pause has ended");
 	assert_true(w->count[VERB_QUOTA] > 0);
 	free(v);
@@ -335,20 +335,20 @@ static void paused(void **state)
 
 static void policies_change(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_POLICIES, .policies = &w->set };
 	unsigned i;
 
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	assert_true(w->verbs_of[HOG] != 0);
 	w->set.settings.mode = MODE_OBSERVE;
 	ev.now = w->now;
 	world_step(w, &ev);
-	for (i = 0; i < 20; i++)
+	for (i = 0; i < 30; i++)
 		assert_int_equal(w->verbs_of[HOG + i], 0);
 	world_clear(w);
-	run(w, 20, 100);
+	run(w, 30, 100);
 	assert_int_equal(w->count[VERB_QUOTA], 0);
 	world_free(w);
 }
@@ -448,29 +448,29 @@ static void lifeline_is_asked_again(void **state)
 /* Something protected comes to live in a squeezed cgroup: it is let go at once. */
 static void protected_meanwhile(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	assert_true(w->verbs_of[HOG] != 0 && w->verbs_of[HOG + 1] != 0);
 	world_group(w, 60, HOG, CAN_ALL, "/system.slice/hog-0.service/postgres");
 	assert_int_equal(w->verbs_of[HOG], 0);
 	assert_true(w->verbs_of[HOG + 1] != 0);
 	assert_said(w, "policies: hog-0.service is protected now, or shelters what is; released");
-	run(w, 20, 50);
+	run(w, 30, 50);
 	assert_int_equal(w->verbs_of[HOG], 0);
 	world_free(w);
 }
 
 static void gone_in_between(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_GROUP_GONE, .gone = HOG };
 	struct engine_view *v = calloc(1, sizeof(*v));
 	uint32_t n;
 
 	world_calm(w, 9000);
-	run(w, 20, 2);
+	run(w, 30, 2);
 	engine_view(w->e, v);
 	n = v->n_squeezes;
 	ev.now = w->now;
@@ -479,7 +479,7 @@ static void gone_in_between(void **state)
 	world_step(w, &ev);
 	engine_view(w->e, v);
 	assert_int_equal(v->n_squeezes, n - 2);
-	run(w, 20, 1);
+	run(w, 30, 1);
 	assert_int_equal(w->whys[WHY_GONE], 1);                 /* one line for all */
 	assert_said(w, "gone by itself on 2 cgroups under /system.slice");
 	assert_null(engine_group(w->e, HOG + 1));

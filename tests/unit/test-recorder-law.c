@@ -18,7 +18,7 @@ static struct world *w;
 static int setup(void **state)
 {
 	str_copy(dir, sizeof(dir), "/tmp/reprieve-test-XXXXXX");
-	w = siblings(MODE_ENFORCE, 20);
+	w = siblings(MODE_ENFORCE, 30);
 	return mkdtemp(dir) != NULL && (dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0 ? 0 : -1;
 }
 
@@ -67,7 +67,7 @@ static void window(usec_t span, permyriad_t pressure, bool harm)
 	if (harm) {
 		w->s.machine.runnable = 24;
 		world_sample(w, 3, 2500, 47500, 2500, 47500);
-		for (unsigned i = 0; i < 20; i++)
+		for (unsigned i = 0; i < 30; i++)
 			world_sample(w, HOG + i, 5000, 50000, 5000, 50000);
 	} else if (!engine_is_calm(w->e))
 		world_sample(w, 3, 2500, 10, 2500, 10);

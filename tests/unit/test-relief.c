@@ -107,10 +107,41 @@ static void rescue_waits_for_a_dead_way_in(void **state)
 	run(w, 40, 190);
 	assert_int_equal(w->count[VERB_QUOTA], 0);
 	assert_int_equal(w->whys[WHY_INCIDENT_OPEN], 1);
+	assert_said(w, "incident: cpu wait of ssh.service 95% > 93% (rescue)");
+	assert_said(w, "; rescue acts once a login takes more than 5s for 20s\n");
 	run(w, 40, 20);
 	assert_in_range(w->count[VERB_QUOTA], 30, 40);
 	assert_said(w, "(rescue) -> quota, together 25% of the machine");
 	assert_int_equal(w->last[VERB_QUOTA].until - w->now <= 15 * USEC_PER_MIN, 1);
+	world_free(w);
+}
+
+/* The limit of a policy is not in force in rescue, and its own is about the way in. */
+static void rescue_says_its_own_limit(void **state)
+{
+	struct world *w = siblings(MODE_RESCUE, 40);
+	unsigned i, j, k;
+
+	world_group(w, 5, 2, CAN_ALL, "/system.slice/postgresql.service");
+	for (k = 0; k < 2; k++) {
+		world_clear(w);
+		world_calm(w, 9000);
+		for (i = 0; i < 6; i++) {
+			uint32_t wait = k ? 12000 : 48000;
+
+			w->now += 100 * MS;
+			world_begin(w, 100 * MS, 9900);
+			world_sample(w, k ? 3 : 5, 2500, wait, 2500, wait);
+			for (j = 0; j < 40; j++)
+				world_sample(w, HOG + j, 2300, 20000, 2300, 20000);
+			world_send(w);
+		}
+		assert_int_equal(w->whys[WHY_INCIDENT_OPEN], 1);
+		assert_said(w, k ? "incident: cpu wait of ssh.service 82.75% < 93% (rescue): a runaway" : "incident: cpu wait of postgresql.service 92.53% for ");
+		assert_said(w, "; rescue acts once a login takes more than 5s for 20s\n");
+		for (i = 0; i < 900; i++)
+			world_calm(w, 0);
+	}
 	world_free(w);
 }
 
@@ -291,6 +322,7 @@ int main(void)
 		cmocka_unit_test(held_and_given_back),
 		cmocka_unit_test(no_write_storm),
 		cmocka_unit_test(rescue_waits_for_a_dead_way_in),
+		cmocka_unit_test(rescue_says_its_own_limit),
 		cmocka_unit_test(rescue_waits_anew),
 		cmocka_unit_test(scattered_estimates),
 		cmocka_unit_test(weight_helps_and_is_put_back),

@@ -43,11 +43,12 @@ static void assert_clean(const char *text)
 static void hostile(void **state)
 {
 	static const char status[] =
-		"{\"schema\":1,\"version\":\"" HOSTILE "\",\"state\":\"" HOSTILE "\",\"mode\":\"" HOSTILE "\",\"cause\":\"" HOSTILE "\",\"incident\":1,"
+		"{\"schema\":1,\"version\":\"" HOSTILE "\",\"state\":\"" HOSTILE "\",\"mode\":\"" HOSTILE "\",\"cause\":\"" HOSTILE "\",\"incident\":1,\"rescue\":{\"login\":\"" HOSTILE "\"},"
 		"\"incident_since\":\"" HOSTILE "T" HOSTILE "\",\"paused_until\":\"" HOSTILE "\",\"pause_reason\":\"" HOSTILE "\",\"config_error\":\"" HOSTILE "\","
 		"\"pressure\":{\"source\":\"" HOSTILE "\",\"cpu_some\":\"" HOSTILE "\"},\"groups\":{\"known\":\"" HOSTILE "\",\"source\":\"" HOSTILE "\"},"
 		"\"victims\":[{\"name\":\"" HOSTILE "\",\"as\":\"" HOSTILE "\",\"wait\":\"" HOSTILE "\",\"login_estimate\":\"" HOSTILE "\",\"harmed\":true}],"
 		"\"suspects\":[{\"name\":\"" HOSTILE "\",\"blame\":\"" HOSTILE "\"}],"
+		"\"findings\":[{\"cause\":\"" HOSTILE "\",\"measure\":\"" HOSTILE "\",\"measured\":\"" HOSTILE "\",\"limit\":1,\"unit\":\"" HOSTILE "\",\"name\":\"" HOSTILE "\",\"remedy\":\"" HOSTILE "\"}],"
 		"\"squeezes\":[{\"cgroup\":\"/a/" HOSTILE "\",\"rung\":\"" HOSTILE "\",\"weight\":\"" HOSTILE "\",\"quota_us\":\"" HOSTILE "\",\"tasks\":\"" HOSTILE "\","
 		"\"since\":\"" HOSTILE "\",\"until\":\"T" HOSTILE "\"}],"
 		"\"lifeline\":[{\"unit\":\"" HOSTILE "\",\"before\":\"" HOSTILE "\",\"after\":\"" HOSTILE "\",\"by\":\"" HOSTILE "\"},{\"unit\":\"" HOSTILE "\"}],"
@@ -68,7 +69,7 @@ static void whatever_comes(void **state)
 {
 	static const char *const cases[] = {
 		"{}", "[]", "7", "\"x\"", "null", "{\"squeezes\":7,\"lifeline\":{},\"victims\":\"x\",\"suspects\":null,\"capabilities\":[null,7,[]],\"lines\":7}",
-		"{\"squeezes\":[null,7,{}],\"lifeline\":[null,{}],\"victims\":[null,{}],\"suspects\":[[],{}],\"lines\":[null,7,{}]}",
+		"{\"squeezes\":[null,7,{}],\"lifeline\":[null,{}],\"victims\":[null,{}],\"suspects\":[[],{}],\"findings\":[[],null,{}],\"lines\":[null,7,{}]}",
 		"{\"squeezes\":[],\"squeezes_more\":-1,\"lifeline\":[],\"lifeline_more\":9223372036854775807}",
 		"{\"pressure\":[],\"groups\":7,\"state\":{},\"version\":[[[]]]}",
 	};

@@ -169,12 +169,12 @@ static void young_and_idle_by_measure(void **state)
 
 static void drift(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_DRIFT, .drift = { .group = HOG, .knob = VERB_QUOTA, .original = true } };
 	unsigned i;
 
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	world_clear(w);
 	for (i = 0; i < 45; i++) {
 		w->now += 100 * MS;
@@ -280,22 +280,22 @@ static void failures(void **state)
 
 static void no_answer(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct engine_view *v = calloc(1, sizeof(*v));
 	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE_ALL } };
 
 	w->mute = true;
 	world_calm(w, 9000);
-	run(w, 20, 2);
+	run(w, 30, 2);
 	assert_true(w->count[VERB_QUOTA] >= 16);
 	world_clear(w);
-	run(w, 20, 65);
+	run(w, 30, 65);
 	assert_true(w->whys[WHY_FAILED] >= 1);
 	w->mute = false;
-	run(w, 20, 40);
+	run(w, 30, 40);
 	ev.now = w->now;
 	world_step(w, &ev);
-	run(w, 20, 40);
+	run(w, 30, 40);
 	engine_view(w->e, v);
 	assert_int_equal(v->n_squeezes, 0);
 	free(v);

@@ -63,7 +63,8 @@ static void runaway_or_overload(void **state)
 {
 	static const struct { unsigned n; uint64_t first, rest; enum cause cause; enum pattern pattern; } cases[] = {
 		{ 1, 1000, 0, CAUSE_RUNAWAY, PATTERN_NONE }, { 3, 500, 400, CAUSE_RUNAWAY, PATTERN_NONE },
-		{ 8, 100, 100, CAUSE_OVERLOAD, PATTERN_NONE }, { 40, 100, 100, CAUSE_RUNAWAY, PATTERN_SIBLINGS },
+		{ 8, 100, 100, CAUSE_OVERLOAD, PATTERN_NONE }, { 23, 100, 100, CAUSE_OVERLOAD, PATTERN_NONE },
+		{ 24, 100, 100, CAUSE_RUNAWAY, PATTERN_SIBLINGS }, { 40, 100, 100, CAUSE_RUNAWAY, PATTERN_SIBLINGS },
 		{ 30, 2000, 100, CAUSE_OVERLOAD, PATTERN_NONE },        /* one stands out: no pattern */
 	};
 	unsigned i;
@@ -186,15 +187,76 @@ static void without_harm(void **state)
 	memset(&st->m, 0, sizeof(st->m));
 	st->s.machine.tasks = 30000;
 	assert_int_equal(decide(1).cause, CAUSE_PIDS);
+	assert_int_equal(decide(1).found[FOUND_PIDS].measured, 30000 * 10000 / 32768);
 	st->s.machine.tasks = 300;
 	st->h.n_victims = 1;
 	st->h.victims[0] = (struct victim) { .id = 5, .own_limit = 6000 };
 	assert_int_equal(decide(1).cause, CAUSE_OWN_LIMIT);
-	assert_int_equal(decide(1).own_limit_group, 5);
+	assert_int_equal(decide(1).group, 5);
 	/* Its own limit and a neighbour: both. */
 	st->h.level[IMPORTANCE_LOGIN] = 9000;
 	assert_int_equal(decide(1).cause, CAUSE_RUNAWAY);
-	assert_true(decide(1).also & (1u << CAUSE_OWN_LIMIT));
+	assert_true(decide(1).all & (1u << FOUND_OWN_LIMIT));
+}
+
+/* What decides does not hide the rest: harm, a pattern, or what comes before it. */
+static void beside(void **state)
+{
+	static const uint32_t three = 1u << FOUND_STEAL | 1u << FOUND_MEMORY | 1u << FOUND_IO;
+	struct triage t;
+
+	suspects(40, 100, 100);
+	st->s.machine.steal = 5000;
+	st->s.machine.mem_full = 5000;
+	st->s.machine.io_full = 8000;
+	t = decide(20);
+	assert_int_equal(t.cause, CAUSE_RUNAWAY);
+	assert_int_equal(t.all, three);
+	assert_in_range(t.found[FOUND_STEAL].measured, 4000, 5000);
+	assert_int_equal(t.found[FOUND_STEAL].limit, TRIAGE_STEAL);
+	assert_in_range(t.found[FOUND_MEMORY].measured, 4000, 5000);
+	assert_in_range(t.found[FOUND_IO].measured, 7000, 8000);
+	/* One culprit: stolen time decides, memory and disk are beside it; nobody harmed: the same. */
+	suspects(1, 1000, 0);
+	t = decide(1);
+	assert_int_equal(t.cause, CAUSE_STEAL);
+	assert_int_equal(t.all, three);
+	st->h.level[IMPORTANCE_LOGIN] = 100;
+	st->s.machine.steal = 0;
+	t = decide(30);
+	assert_int_equal(t.cause, CAUSE_BLOCKED);
+	assert_int_equal(t.measured, t.found[FOUND_MEMORY].measured);
+	assert_int_equal(t.all, three & ~(1u << FOUND_STEAL));
+}
+
+/* Where the kernel tells no pressure, the number of blocked tasks does: eight per CPU. */
+static void blocked_tasks(void **state)
+{
+	static const struct { permyriad_t full; int32_t blocked; unsigned windows; enum cause cause; } cases[] = {
+		{ -1, 40, 1, CAUSE_NONE }, { -1, 40, 8, CAUSE_BLOCKED }, { -1, 17, 60, CAUSE_BLOCKED }, { -1, 15, 200, CAUSE_NONE },
+		{ -1, -1, 60, CAUSE_NONE }, { 0, 400, 60, CAUSE_NONE }, { -1, INT32_MAX, 1, CAUSE_BLOCKED },
+	};
+	struct triage t;
+	unsigned i;
+
+	suspects(1, 1000, 0);
+	for (i = 0; i < ELEMENTSOF(cases); i++) {
+		memset(&st->m, 0, sizeof(st->m));
+		st->h.level[IMPORTANCE_LOGIN] = 100;
+		st->s.machine.mem_full = st->s.machine.io_full = cases[i].full;
+		st->s.machine.blocked = cases[i].blocked;
+		t = decide(cases[i].windows);
+		assert_int_equal(t.cause, cases[i].cause);
+		if (t.cause != CAUSE_BLOCKED)
+			continue;
+		assert_int_equal(t.found[FOUND_TASKS].limit, 16);
+		assert_true(t.found[FOUND_TASKS].measured >= 16);
+		/* Beside a runaway it is said, and no more. */
+		st->h.level[IMPORTANCE_LOGIN] = 9000;
+		t = decide(1);
+		assert_int_equal(t.cause, CAUSE_RUNAWAY);
+		assert_true(t.all & (1u << FOUND_TASKS));
+	}
 }
 
 static void self(void **state)
@@ -213,7 +275,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(crowds), T(not_cpu), T(without_harm), T(self),
+		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(crowds), T(not_cpu), T(without_harm), T(beside), T(blocked_tasks), T(self),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 
 static void deadlines(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .now = w->now, .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_PAUSE, .until = w->now + 60 * SEC, .reason = "x" } };
 
 	assert_true(engine_deadline(w->e) == USEC_INFINITY);
@@ -16,14 +16,14 @@ static void deadlines(void **state)
 	/* An answer that is due; a squeeze that ends; a sensor that falls silent. */
 	world_calm(w, 9000);
 	w->mute = true;
-	run(w, 20, 2);
+	run(w, 30, 2);
 	assert_true(w->count[VERB_QUOTA] > 0);
 	assert_true(engine_deadline(w->e) <= w->last[VERB_QUOTA].deadline);
 	assert_true(engine_deadline(w->e) > w->now);
 	world_free(w);
-	w = siblings(MODE_ENFORCE, 20);
+	w = siblings(MODE_ENFORCE, 30);
 	world_calm(w, 9000);
-	run(w, 20, 2);
+	run(w, 30, 2);
 	assert_in_range(engine_deadline(w->e), w->now + 1, w->now + 5 * SEC);
 	world_free(w);
 }
@@ -103,7 +103,7 @@ static void who_answers(void **state)
 
 static void groups_in_order(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	const struct group_info *g;
 	uint64_t last = 0;
 	uint32_t i;
@@ -114,7 +114,7 @@ static void groups_in_order(void **state)
 		last = g->id;
 	}
 	assert_int_equal(i, engine_groups(w->e));
-	assert_int_equal(i, 23);
+	assert_int_equal(i, 33);
 	assert_null(engine_group_at(w->e, UINT32_MAX));
 	assert_null(engine_group(w->e, GROUP_NONE));
 	world_free(w);
@@ -122,7 +122,7 @@ static void groups_in_order(void **state)
 
 static void shown(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct engine_view *v = calloc(1, sizeof(*v));
 	permyriad_t sum = 0;
 
@@ -130,12 +130,12 @@ static void shown(void **state)
 	assert_int_equal(v->n_victims + v->n_suspects + v->n_squeezes + v->incident, 0);
 	assert_true(v->incident_since == 0 && v->paused_until == 0 && v->pause_reason == NULL && !v->alarm);
 	world_calm(w, 9000);
-	run(w, 20, 2);
+	run(w, 30, 2);
 	engine_view(w->e, v);
 	assert_true(v->now == w->now && v->alarm && v->incident == 1 && v->incident_since > 0);
 	assert_int_equal(v->mode, MODE_ENFORCE);
 	assert_int_equal(v->pressure, 9500);
-	assert_int_equal(v->n_groups, 23);
+	assert_int_equal(v->n_groups, 33);
 	assert_true(v->n_squeezes >= 15);
 	for (uint32_t i = 0; i < v->n_squeezes; i++) {
 		const struct engine_squeeze *s = &v->squeezes[i];

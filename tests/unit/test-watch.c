@@ -33,7 +33,7 @@ static void judged_by_the_one_inside(void **state)
 /* A few milliseconds are no harm, whatever share of the wanted time they are. */
 static void tiny_waits(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	unsigned i, j;
 
 	world_calm(w, 9000);
@@ -41,7 +41,7 @@ static void tiny_waits(void **state)
 		w->now += 100 * MS;
 		world_begin(w, 100 * MS, 9900)->canary = (struct canary_sample) { 5000, 15000 };
 		world_sample(w, 3, 300, 6500, 300, 6500)->psi_some_us = 9000;
-		for (j = 0; j < 20; j++)
+		for (j = 0; j < 30; j++)
 			world_sample(w, HOG + j, 5000, 95000, 5000, 95000);
 		world_send(w);
 	}

@@ -35,21 +35,29 @@ void endpoints_ask(struct engine *e)
 	}
 }
 
+static enum answer answer_of(const struct engine *e, uint32_t i)
+{
+	const struct policy *p = &e->set.policies[i];
+	const struct endpoint *x = &e->endpoints[i];
+	usec_t since = x->known ? x->at : x->first_asked;
+
+	/* Until the first answer it gets the benefit of the doubt; who asks in vain has no word. */
+	if (p->kind != POLICY_ENDPOINT || (since != 0 && e->now - since >= MAX(ENDPOINT_FRESH, 2 * p->timeout)))
+		return ANSWER_NONE;
+	return x->known && x->bad >= 2 ? ANSWER_BAD : ANSWER_GOOD;
+}
+
 void endpoints_answers(const struct engine *e, uint8_t answers[static MAX_POLICIES])
 {
 	uint32_t i;
 
-	for (i = 0; i < e->set.n_policies; i++) {
-		const struct policy *p = &e->set.policies[i];
-		const struct endpoint *x = &e->endpoints[i];
-		usec_t since = x->known ? x->at : x->first_asked;
+	for (i = 0; i < e->set.n_policies; i++)
+		answers[i] = (uint8_t)answer_of(e, i);
+}
 
-		/* Until the first answer it gets the benefit of the doubt; who asks in vain has no word. */
-		if (p->kind != POLICY_ENDPOINT || (since != 0 && e->now - since >= MAX(ENDPOINT_FRESH, 2 * p->timeout)))
-			answers[i] = ANSWER_NONE;
-		else
-			answers[i] = x->known && x->bad >= 2 ? ANSWER_BAD : ANSWER_GOOD;
-	}
+bool endpoints_well(const struct engine *e, int policy)
+{
+	return policy >= 0 && policy < e->set.n_policies && answer_of(e, (uint32_t)policy) == ANSWER_GOOD;
 }
 
 /* The policy of the nth endpoint, -1: there are fewer. */

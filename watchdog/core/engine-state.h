@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine-state: the engine's inside. Only for core/engine.c and the files it is made
- * of: relief (pools: when), squeeze (targets: what), inside (tasks), answers (results). */
+ * of: causes (findings), relief (pools: when), squeeze (targets: what), inside (tasks), answers (results). */
 #pragma once
 
 #include "core/blame.h"
@@ -189,7 +189,8 @@ struct engine {
 
 	uint32_t incident;
 	usec_t incident_since, incident_quiet;
-	uint32_t said;                  /* 1 << cause: reported in this alarm */
+	uint32_t said;                  /* 1 << finding: reported in this alarm */
+	uint32_t found, found_next;     /* 1 << finding: two windows agree on it; the latest one has it */
 	uint32_t over, over_said;       /* 1 << enum over: met, and reported, in this alarm */
 	uint8_t cause_windows;
 	enum cause cause, cause_next;
@@ -250,6 +251,10 @@ uint32_t engine_end_pool(const struct engine *e);
 bool engine_paused(const struct engine *e);
 bool engine_shows(const struct engine *e, const struct suspect *x);     /* to be named among those to blame */
 void engine_open_incident(struct engine *e, uint32_t pool);
+
+/* causes.c */
+void causes_say(struct engine *e);                      /* of the latest triage */
+uint32_t causes_view(const struct engine *e, struct engine_finding ret[static ENGINE_FINDINGS]);
 
 /* relief.c */
 void relief_tick(struct engine *e);
@@ -323,6 +328,7 @@ void engine_reset_pools(struct engine *e);
 void endpoints_ask(struct engine *e);
 void endpoints_heard(struct engine *e, const struct endpoint_answer *x);
 void endpoints_answers(const struct engine *e, uint8_t answers[static MAX_POLICIES]);
+bool endpoints_well(const struct engine *e, int policy);                 /* it answers as it should; -1: there is none */
 void endpoints_before(const struct engine *e, struct squeeze *s);        /* now is before: the first tasks are about to be lowered */
 int endpoints_worse(const struct engine *e, const struct squeeze *s);   /* the policy of one that got worse since; -1: none */
 

@@ -4,9 +4,9 @@
  *
  * Calm, a snapshot is one number: the pressure of the machine. Above Alarm= the engine
  * asks for more (shorter tick, probe, canary) and looks at who is harmed by whom.
- * What it then does is split over four files: relief (when to cut, hold and give
- * back), squeeze (whom, by which rung), inside (tasks of a cgroup that is protected
- * itself) and results (what came of it). This one is the frame: the event's way
+ * What it then does is split over five files: causes (what is said of the trouble),
+ * relief (when to cut, hold and give back), squeeze (whom, by which rung), inside
+ * (tasks of a cgroup that is protected itself) and results (what came of it). This one is the frame: the event's way
  * through, alarm and incident, and every action's way out.
  *
  * The moment of harm is earlier than the snapshot that shows it: the calm poll that
@@ -213,7 +213,7 @@ static bool other_trouble(const struct snapshot *s, permyriad_t part)
 {
 	const struct machine_sample *m = &s->machine;
 
-	return m->steal >= TRIAGE_STEAL / part || m->irq >= TRIAGE_IRQ / part || m->mem_full >= TRIAGE_MEM_FULL / part ||
+	return triage_blocked(s) >= triage_blocked_limit(s) / part || m->steal >= TRIAGE_STEAL / part || m->irq >= TRIAGE_IRQ / part || m->mem_full >= TRIAGE_MEM_FULL / part ||
 	       m->io_full >= TRIAGE_IO_FULL / part ||
 	       (m->tasks > 0 && m->tasks_max > 0 && (int64_t)m->tasks * PERMYRIAD_FULL / m->tasks_max >= TRIAGE_PIDS / part);
 }
@@ -249,6 +249,7 @@ static void end_alarm(struct engine *e)
 	e->said = e->over = e->over_said = 0;
 	e->cause = e->cause_next = CAUSE_NONE;
 	e->cause_windows = 0;
+	e->found = e->found_next = 0;
 	e->level = 0;
 	e->level_at = e->over_since = e->login = e->login_at = 0;
 	e->over_windows = 0;
@@ -299,8 +300,31 @@ static permyriad_t lowest_wait(const struct engine *e)
 	return in_a_crowd(e, pool == 0 ? 5000 : e->set.policies[pool - 1].wait);
 }
 
+/* Rescue has limits of its own, and they are about the way in alone: where somebody else is
+ * harmed, none is in force. */
+static void rescue_limit(const struct engine *e, struct reason *r, char *text, size_t size)
+{
+	usec_t waits = engine_params(e, 0).wait_for;
+	char login[UNITS_TEXT_MAX], t[UNITS_TEXT_MAX];
+	const struct victim *v = NULL;
+	uint32_t i;
+
+	for (i = 0; i < e->harm.n_victims && v == NULL; i++)
+		if (e->harm.victims[i].id == r->victim)
+			v = &e->harm.victims[i];
+	if (v != NULL && v->as != IMPORTANCE_LOGIN) {
+		r->measured = MAX(v->level, v->self_level);
+		r->limit = PERMYRIAD_UNKNOWN;
+		r->lasting = e->over_since ? e->now - e->over_since : 0;
+	}
+	(void)str_format(text, size, "rescue acts once a login takes more than %s", units_format_usec(e->set.settings.rescue_login, login));
+	if (waits > 0)
+		(void)str_appendf(text, size, " for %s", units_format_usec(waits, t));
+}
+
 void engine_open_incident(struct engine *e, uint32_t pool)
 {
+	char text[REASON_TEXT_MAX] = "";
 	struct reason r;
 
 	if (e->incident_since)
@@ -310,11 +334,11 @@ void engine_open_incident(struct engine *e, uint32_t pool)
 	e->incident_quiet = 0;
 	e->cause = e->triage.cause;
 	engine_reason(e, &r, WHY_INCIDENT_OPEN, pool, GROUP_NONE);
-	r.limit = pool == 0 ? lowest_wait(e) : r.limit;
-	if (e->over_since)
+	if (pool == 0)
+		rescue_limit(e, &r, text, sizeof(text));
+	else if (e->over_since)
 		r.lasting = e->now - e->over_since;
-	(void)engine_report(e, WHY_INCIDENT_OPEN, &r, r.n_candidates ? r.candidates[0].group : GROUP_NONE,
-			    e->set.settings.mode == MODE_RESCUE ? "rescue acts if the way in stays dead" : "");
+	(void)engine_report(e, WHY_INCIDENT_OPEN, &r, r.n_candidates ? r.candidates[0].group : GROUP_NONE, text);
 }
 
 static void close_incident(struct engine *e)
@@ -332,48 +356,6 @@ static void close_incident(struct engine *e)
 		p->said_limit = p->said_would = p->said_not = false;
 	}
 	(void)engine_report(e, WHY_INCIDENT_CLOSE, &r, GROUP_NONE, e->n_squeezes > 0 ? "what could not be released is tried again every 30s" : "");
-}
-
-/* A cause is said once per alarm, when two windows agree on it. */
-static void say_cause(struct engine *e)
-{
-	const struct triage *t = &e->triage;
-	uint32_t also = t->also;
-	struct reason r;
-
-	e->cause_windows = t->cause == e->cause_next ? (uint8_t)MIN(e->cause_windows + 1, 200) : 1;
-	e->cause_next = t->cause;
-	if (e->cause_windows >= 2 && (t->cause != CAUSE_NONE || !e->incident_since))
-		e->cause = t->cause;
-	if (e->cause_windows >= 2 && t->cause != CAUSE_NONE && !triage_squeezes(t->cause))
-		also |= 1u << t->cause;
-	also &= ~e->said;
-	if (also == 0)
-		return;
-	e->said |= also;
-	memset(&r, 0, sizeof(r));
-	r.policy = -1;
-	if (also & (1u << CAUSE_OWN_LIMIT)) {
-		r.cause = CAUSE_OWN_LIMIT;
-		r.victim = t->own_limit_group;
-		r.measured = t->own_limit;
-		r.limit = TRIAGE_OWN_LIMIT;
-		(void)engine_report(e, WHY_TRIAGE, &r, t->own_limit_group, "");
-	}
-	if (also & (1u << CAUSE_PIDS)) {
-		r.cause = CAUSE_PIDS;
-		r.victim = GROUP_NONE;
-		r.measured = TRIAGE_PIDS;
-		r.limit = TRIAGE_PIDS;
-		(void)engine_report(e, WHY_TRIAGE, &r, t->cause == CAUSE_PIDS ? t->group : GROUP_NONE, "");
-	}
-	if ((also & (1u << t->cause)) && t->cause != CAUSE_OWN_LIMIT && t->cause != CAUSE_PIDS && t->cause != CAUSE_NONE) {
-		r.cause = t->cause;
-		r.victim = e->harm.n_victims > 0 && e->harm.victims[0].level > 0 ? e->harm.victims[0].id : GROUP_NONE;
-		r.measured = t->measured;
-		r.limit = t->limit;
-		(void)engine_report(e, WHY_TRIAGE, &r, t->group, "");
-	}
 }
 
 static void judge_harm(struct engine *e, usec_t window, bool many)
@@ -458,7 +440,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 		if (e->crowd)
 			blame_ease(&e->harm);
 		triage_decide(&e->triage_memory, s, &e->harm, &e->groups, lowest_wait(e), &e->triage);
-		say_cause(e);
+		causes_say(e);
 		if (e->triage.cause != CAUSE_SELF)
 			e->inside = GROUP_NONE;
 		else if (e->inside != e->triage.group) {

@@ -49,6 +49,16 @@ struct engine_victim {
 	bool harmed;
 };
 
+/* What no squeeze helps against, deciding or beside the cause. */
+#define ENGINE_FINDINGS 12
+struct engine_finding {
+	enum cause cause;
+	const char *measure;            /* what was measured, in words */
+	permyriad_t measured, limit;
+	bool tasks;                     /* both are numbers of tasks */
+	uint64_t group;                 /* whom it is about; GROUP_NONE */
+};
+
 struct engine_view {
 	usec_t now;
 	enum mode mode;
@@ -56,6 +66,7 @@ struct engine_view {
 	usec_t incident_since;          /* 0 = none open */
 	uint32_t incident;              /* counter, 0 = none yet */
 	enum cause cause;
+	uint32_t n_findings; struct engine_finding findings[ENGINE_FINDINGS];
 	usec_t paused_until;            /* 0 = not paused */
 	usec_t served_until;            /* rescue does not wait for RescueFor= again until then; 0 */
 	usec_t barred_until;            /* nothing is squeezed until then, since everything was released by command; 0 */

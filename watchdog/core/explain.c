@@ -42,7 +42,7 @@ const char *explain_remedy(enum cause cause)
 	case CAUSE_STEAL:
 		return "the host takes the CPU away: a T instance out of credits (unlimited mode, or another type), or a noisy host";
 	case CAUSE_BLOCKED:
-		return "tasks wait for memory or disk, not for the CPU: look at memory.pressure and io.pressure";
+		return "tasks wait for memory or disk, which no squeeze shortens: look at memory.pressure and io.pressure, or at the tasks in state D";
 	case CAUSE_IRQ:
 		return "interrupts use the CPU: look at /proc/softirqs and the network; no cgroup is to blame";
 	case CAUSE_KERNEL:
@@ -215,7 +215,12 @@ static void report(const struct engine *e, const struct action *a, char *buf, si
 
 	switch (r->why) {
 	case WHY_ALARM:
-		(void)str_appendf(buf, size, "alarm: %s %s > %s", r->text[0] ? r->text : "cpu pressure", r->measured < 0 ? "unknown" : units_format_permyriad(r->measured, m),
+		if (r->text[0] == '\0' && r->measured <= r->limit) {
+			(void)str_appendf(buf, size, "alarm: cpu pressure %s, but there is trouble with the disk, stolen time, interrupts or the task table",
+					  r->measured < 0 ? "unknown" : units_format_permyriad(r->measured, m));
+			return;
+		}
+		(void)str_appendf(buf, size, "alarm: %s %s > %s", r->text[0] ? r->text : "cpu pressure", units_format_permyriad(r->measured, m),
 				  units_format_permyriad(r->limit, l));
 		return;
 	case WHY_CALM:
@@ -237,8 +242,10 @@ static void report(const struct engine *e, const struct action *a, char *buf, si
 		(void)str_appendf(buf, size, "cause: %s", cause_words[(unsigned)r->cause < _CAUSE_MAX ? r->cause : CAUSE_NONE]);
 		if (a->group != GROUP_NONE)
 			(void)str_appendf(buf, size, ", %s", explain_group(e, a->group, name, sizeof(name)));
+		if (r->text[0])
+			(void)str_appendf(buf, size, ", %s", r->text);
 		if (r->measured >= 0)
-			(void)str_appendf(buf, size, ", %s (limit %s)", units_format_permyriad(r->measured, m),
+			(void)str_appendf(buf, size, "%s%s (limit %s)", r->text[0] ? " " : ", ", units_format_permyriad(r->measured, m),
 					  r->limit < 0 ? "unknown" : units_format_permyriad(r->limit, l));
 		if (remedy[0])
 			(void)str_appendf(buf, size, "; %s", remedy);

@@ -8,7 +8,8 @@
  * are still several times the victim's (measured on 6.18, relief by weight needs up to
  * four times the login of relief by quota). Tasks are lowered only inside a cgroup that
  * is shared with what is protected; against other cgroups that does nothing (measured:
- * 26 and 37 s per login).
+ * 26 and 37 s per login). Where such a cgroup answers its own health check well, that,
+ * which wastes nothing, is all it gets for the sake of logins: no quota on its tasks.
  */
 #include "core/ladder.h"
 
@@ -25,7 +26,7 @@ static bool ladder_fits(const struct ladder_case *c, enum rung rung)
 	case RUNG_TASKS:
 		return c->inside;
 	case RUNG_JAIL:
-		return c->inside && !c->weight_only;
+		return c->inside && !c->weight_only && !(c->healthy && c->pattern == PATTERN_NONE);
 	case RUNG_PIDS:
 		return !c->inside && !c->weight_only && c->pattern == PATTERN_FORKS && c->rising && (c->flags & GROUP_CAN_PIDS);
 	case RUNG_FREEZE:

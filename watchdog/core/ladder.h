@@ -20,6 +20,7 @@ struct ladder_case {
 	bool rising;                    /* PATTERN_FORKS and the tasks get more: a bomb */
 	bool weight_counts;             /* its weight competes with a victim's, directly */
 	bool weight_only;               /* useful work */
+	bool healthy;                   /* useful work by its own account: its endpoint answers well, and only the way in suffers */
 	bool inside;                    /* tasks within a cgroup that is protected itself */
 	uint32_t broken;                /* 1 << rung: failed here */
 };

@@ -95,6 +95,7 @@ struct ladder_case squeeze_case(const struct engine *e, uint32_t pool, int slot,
 	c.weight = x->info.weight;
 	c.rising = e->tasks_now > e->tasks_before + RISING_BY && e->tasks_before > 0;
 	c.weight_counts = weight_counts(e, slot, MIN(par.wait, MAX(e->level, 1)));
+	c.healthy = !important && endpoints_well(e, x->endpoint);
 	c.weight_only = !important && (par.useful || (c.pattern == PATTERN_NONE && is_service(&x->info)));
 	return c;
 }

@@ -12,12 +12,13 @@
 #define TRIAGE_IRQ        2000
 #define TRIAGE_MEM_FULL   2000
 #define TRIAGE_IO_FULL    4000
+#define TRIAGE_BLOCKED    8             /* tasks per CPU that wait for the disk, smoothed; where the kernel tells no pressure of memory and io */
 #define TRIAGE_RT_PART    5000          /* of one CPU, run by real-time tasks of one cgroup */
 #define TRIAGE_RT_LASTS   USEC_PER_SEC  /* the kernel's own limit stops them within each second, and starts them again */
 #define TRIAGE_PIDS       8000          /* of the task table */
 #define TRIAGE_OWN_LIMIT  2000          /* of the window, throttled by its own quota */
-#define TRIAGE_SIBLINGS   12            /* that many explain it together, none above ... */
-#define TRIAGE_ONE_PART   1500          /* ... this: a pattern, no service load */
+#define TRIAGE_SIBLINGS   24            /* dozens: below one parent so many do the same (none far below the average of those that explain most), none above ... */
+#define TRIAGE_ONE_PART   1500          /* ... this: a pattern, no service load. A dozen busy containers are a host at work, and get a lower weight at most */
 #define TRIAGE_FEW        3             /* up to so many culprits are runaways, more are an overload */
 #define TRIAGE_FORKS      500           /* per second, and ten times all the others' */
 #define TRIAGE_FORKS_SLOW 100           /* or so many, in a crowd, if each of the processes ... */
@@ -28,9 +29,22 @@
 
 enum pattern { PATTERN_NONE, PATTERN_SIBLINGS, PATTERN_FORKS };
 
+/* What no squeeze helps against, each found or not by itself. One may decide; the others are reported beside it. */
+enum finding {
+	FOUND_OWN_LIMIT, FOUND_PIDS, FOUND_STEAL, FOUND_IRQ, FOUND_SCHED_EXT, FOUND_MEMORY, FOUND_IO, FOUND_TASKS, FOUND_KERNEL,
+	FOUND_REALTIME,
+	_FOUND_MAX
+};
+
+struct found {
+	permyriad_t measured, limit;    /* of FOUND_TASKS: tasks */
+	uint64_t group;                 /* whom it is about; GROUP_NONE */
+};
+
 /* What is carried from window to window; zero is where it starts. */
 struct triage_memory {
 	permyriad_t steal, irq, mem_full, io_full;      /* smoothed */
+	int32_t blocked;                /* the same, in hundredths of a task */
 	uint64_t rt_group;              /* who ran at real-time priority, how much, and for how long that counts */
 	permyriad_t rt_run;
 	usec_t rt_left;
@@ -41,14 +55,17 @@ struct triage {
 	permyriad_t measured, limit;    /* its evidence */
 	uint64_t group;                 /* whom it is about; GROUP_NONE */
 	enum pattern pattern;
-	uint32_t also;                  /* bit set of 1 << cause: found as well, to be reported */
-	uint64_t own_limit_group;       /* of CAUSE_OWN_LIMIT in also */
-	permyriad_t own_limit;
+	uint32_t all;                   /* bit set of 1 << finding, whichever decides; their evidence: */
+	struct found found[_FOUND_MAX];
 	uint32_t forks;                 /* per second, of them */
 	uint32_t n_set;                 /* suspects[] that explain BLAME_SET_PART of the touchable blame */
 };
 
 bool triage_many(const struct snapshot *s);     /* a crowd of runnable tasks */
+
+/* Tasks blocked by the disk, where no pressure tells of it; -1: it does, or they are not known. */
+int32_t triage_blocked(const struct snapshot *s);
+int32_t triage_blocked_limit(const struct snapshot *s);
 
 /* Small amounts of waiting are harm already: a pattern and a crowd of runnable tasks. */
 bool triage_crowd(const struct snapshot *s, const struct harm *h, const struct groups *g);
@@ -59,3 +76,6 @@ void triage_decide(struct triage_memory *m, const struct snapshot *s, const stru
 
 /* Does this cause allow to squeeze? */
 bool triage_squeezes(enum cause cause);
+
+enum cause triage_cause(enum finding f);
+const char *triage_measure(enum finding f);     /* what was measured, in words */

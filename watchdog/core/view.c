@@ -120,6 +120,7 @@ void engine_view(const struct engine *e, struct engine_view *ret)
 	ret->incident_since = e->incident_since;
 	ret->incident = e->incident;
 	ret->cause = e->cause;
+	ret->n_findings = causes_view(e, ret->findings);
 	ret->paused_until = engine_paused(e) ? e->paused_until : 0;
 	ret->pause_reason = engine_paused(e) ? e->pause_reason : NULL;
 	ret->served_until = e->served_until > e->now ? e->served_until : 0;

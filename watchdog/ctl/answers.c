@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/str.h"
+#include "core/explain.h"
 #include "ctl/answers.h"
 
 const char *answer_time(usec_t boottime, usec_t real_offset, char buf[static 40])
@@ -133,6 +134,37 @@ static void key_int_if(struct json *j, const char *key, bool have, int64_t v)
 	have ? json_int(j, v) : json_null(j);
 }
 
+static void write_findings(struct json *j, const struct engine *e, const struct engine_view *v)
+{
+	json_key(j, "findings");
+	json_begin_array(j);
+	for (uint32_t i = 0; i < v->n_findings; i++) {
+		const struct engine_finding *x = &v->findings[i];
+
+		json_begin_object(j);
+		json_kstring(j, "cause", cause_to_string(x->cause));
+		json_kbool(j, "decides", x->cause == v->cause);
+		json_kstring(j, "measure", x->measure);
+		json_kstring(j, "unit", x->tasks ? "tasks" : "%");
+		if (x->tasks) {
+			json_kint(j, "measured", x->measured);
+			json_kint(j, "limit", x->limit);
+		} else {
+			json_kpercent(j, "measured", x->measured);
+			json_kpercent(j, "limit", x->limit);
+		}
+		if (x->group != GROUP_NONE)
+			group_keys(j, e, x->group);
+		else {
+			json_kstring(j, "name", NULL);
+			json_kstring(j, "cgroup", NULL);
+		}
+		json_kstring(j, "remedy", explain_remedy(x->cause));
+		json_end_object(j);
+	}
+	json_end_array(j);
+}
+
 static void write_squeezes(struct json *j, const struct engine *e, const struct engine_view *v, const struct facts *f)
 {
 	const uint32_t quota = 1u << VERB_QUOTA | 1u << VERB_JAIL;
@@ -192,6 +224,17 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 	key_time(j, "started", f->started, f);
 	json_kstring(j, "state", state_of(&v));
 	json_kstring(j, "mode", mode_to_string(v.mode));
+	json_key(j, "rescue");
+	if (v.mode != MODE_RESCUE)
+		json_null(j);
+	else {
+		json_begin_object(j);
+		json_key(j, "login");
+		json_seconds(j, engine_policies(e)->settings.rescue_login);
+		json_key(j, "for");
+		json_seconds(j, v.served_until ? 0 : engine_policies(e)->settings.rescue_for);
+		json_end_object(j);
+	}
 	json_kstring(j, "cause", v.cause == CAUSE_NONE ? NULL : cause_to_string(v.cause));
 	json_kuint(j, "incident", v.incident);
 	key_time(j, "incident_since", v.incident_since, f);
@@ -233,6 +276,7 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 		json_end_object(j);
 	}
 	json_end_array(j);
+	write_findings(j, e, &v);
 	write_squeezes(j, e, &v, f);
 	write_lifeline(j, f);
 	json_kuint(j, "policies", f->n_policies);

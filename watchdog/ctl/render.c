@@ -75,6 +75,9 @@ static void render_head(FILE *out, struct json_object *s, bool colour)
 	if (get(s, "incident_since") != NULL)
 		fprintf(out, ", incident %s since %s, cause: %s", text(s, "incident"), clock_of(text(s, "incident_since")), text(s, "cause"));
 	fputc('\n', out);
+	if (get(s, "rescue") != NULL)
+		fprintf(out, "  rescue    acts once a login takes more than %.4g s for %.4g s\n",
+			json_object_get_double(get(get(s, "rescue"), "login")), json_object_get_double(get(get(s, "rescue"), "for")));
 	if (get(s, "paused_until") != NULL)
 		fprintf(out, "  paused until %s: %s\n", text(s, "paused_until"), text(s, "pause_reason"));
 	if (get(s, "config_error") != NULL)
@@ -109,6 +112,15 @@ static void render_rows(FILE *out, struct json_object *s)
 		struct json_object *v = json_object_array_get_idx(a, i);
 
 		fprintf(out, "%s%s: %s %% of the blame\n", i ? "            " : "  to blame  ", text(v, "name"), text(v, "blame"));
+	}
+	a = get(s, "findings");
+	for (size_t i = 0; i < length(a) && i < ROWS_SHOWN; i++) {
+		struct json_object *v = json_object_array_get_idx(a, i);
+
+		fprintf(out, "%s", i ? "            " : "  found     ");
+		if (get(v, "name") != NULL)
+			fprintf(out, "%s: ", text(v, "name"));
+		fprintf(out, "%s %s %s (limit %s); %s\n", text(v, "measure"), text(v, "measured"), text(v, "unit"), text(v, "limit"), text(v, "remedy"));
 	}
 	a = get(s, "squeezes");
 	n = length(a) + (size_t)json_object_get_int64(get(s, "squeezes_more"));
