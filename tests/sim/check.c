@@ -296,9 +296,12 @@ static void check_squeeze(struct sim *s, const struct action *a)
 		check_flips(s, c, at);
 	c->policy = a->reason.policy;
 	if (a->verb == VERB_QUOTA) {
-		if (c->quota_at && s->now - c->quota_at < USEC_PER_SEC && !(s->check.operator_at && s->check.operator_at + USEC_PER_SEC > s->now))
-			check_fail(s, "the quota of %s is written again after %.3f s", s->m.nodes[at].info.path, (double) (s->now - c->quota_at) / 1e6);
-		c->quota_at = s->now;
+		/* What is squeezed anew does not wait because somebody rewrote the squeeze before. */
+		usec_t last = again || sim_squeezed(s, at) ? MAX(c->quota_at, c->again_at) : c->quota_at;
+
+		if (last && s->now - last < USEC_PER_SEC && !(s->check.operator_at && s->check.operator_at + USEC_PER_SEC > s->now))
+			check_fail(s, "the quota of %s is written again after %.3f s", s->m.nodes[at].info.path, (double) (s->now - last) / 1e6);
+		*(again ? &c->again_at : &c->quota_at) = s->now;
 	}
 	if (a->verb != VERB_KILL)
 		c->until = MAX(c->until, a->until);

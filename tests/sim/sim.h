@@ -219,7 +219,8 @@ struct check {
 		uint64_t id;
 		usec_t until;           /* of the squeeze in force; 0: none */
 		usec_t wrong_since;     /* squeezed as a whole although it is protected by now */
-		usec_t quota_at;        /* latest quota write by the engine */
+		usec_t quota_at;        /* latest quota write by the engine, ... */
+		usec_t again_at;        /* ... and latest where somebody had rewritten it */
 		usec_t flips[16];       /* squeezes begun, a ring */
 		uint32_t n_flips;
 		int16_t policy;

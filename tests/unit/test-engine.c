@@ -239,7 +239,7 @@ static void blocked_without_psi(void **state)
 	}
 	assert_int_equal(w->whys[WHY_ALARM], 1);
 	assert_int_equal(w->whys[WHY_TRIAGE], 1);
-	assert_said(w, "alarm: cpu pressure 0%, but there is trouble with memory, disk, ");
+	assert_said(w, "alarm: cpu pressure 0%, but there is trouble with the disk, ");
 	assert_said(w, "cause: memory or disk, ");
 	assert_said(w, " tasks blocked by the disk (limit 16); ");
 	engine_view(w->e, &v);

@@ -205,12 +205,12 @@ static void drift(void **state)
 /* A limit of its own that somebody sets in mid-squeeze holds where it is the tighter one, as found and as refused. */
 static void a_tighter_limit(void **state)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 	struct event ev = { .type = EVENT_DRIFT, .drift = { .group = HOG, .knob = VERB_QUOTA, .value = 1000, .value2 = 500000 } };
 	struct event no = { .type = EVENT_RESULT, .result = { .status = RESULT_FAILED, .error = EEXIST, .value = 1000, .value2 = 800000 } };
 
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	world_clear(w);
 	w->now += SEC;
 	ev.now = w->now;

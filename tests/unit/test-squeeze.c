@@ -18,19 +18,19 @@ static void too_many_siblings(void **state)
 	world_free(w);
 }
 
-/* Twenty siblings that are squeezed, and five neighbours. */
+/* Thirty siblings that are squeezed, and five neighbours. */
 static struct world *with_bystanders(void)
 {
-	struct world *w = siblings(MODE_ENFORCE, 20);
+	struct world *w = siblings(MODE_ENFORCE, 30);
 
 	for (unsigned j = 0; j < 5; j++) {
 		char path[64];
 
 		(void)snprintf(path, sizeof(path), "/system.slice/app-%u.service", j);
-		world_group(w, HOG + 20 + j, 2, CAN_ALL, path);
+		world_group(w, HOG + 30 + j, 2, CAN_ALL, path);
 	}
 	world_calm(w, 9000);
-	run(w, 20, 3);
+	run(w, 30, 3);
 	return w;
 }
 
@@ -40,10 +40,10 @@ static void bystander_window(struct world *w, uint32_t run)
 	w->now += 100 * MS;
 	world_begin(w, 100 * MS, 9500)->machine.runnable = 60;
 	world_sample(w, 3, 300, 30000, 300, 30000);
-	for (unsigned j = 0; j < 20; j++)
+	for (unsigned j = 0; j < 30; j++)
 		world_sample(w, HOG + j, 500, 99500, 500, 99500);
 	for (unsigned j = 0; j < 5; j++)
-		world_sample(w, HOG + 20 + j, j == 4 ? run : 450, 1000, 450, 1000);
+		world_sample(w, HOG + 30 + j, j == 4 ? run : 450, 1000, 450, 1000);
 	world_send(w);
 }
 
@@ -55,11 +55,11 @@ static void bystanders_of_a_pattern(void **state)
 
 	for (i = 0; i < 100; i++)
 		bystander_window(w, i < 50 ? 450 : 30000);
-	for (j = 0; j < 20; j++)
+	for (j = 0; j < 30; j++)
 		assert_true(w->verbs_of[HOG + j]);
 	for (j = 0; j < 4; j++)
-		assert_int_equal(w->verbs_of[HOG + 20 + j], 0);
-	assert_true(w->verbs_of[HOG + 24]);
+		assert_int_equal(w->verbs_of[HOG + 30 + j], 0);
+	assert_true(w->verbs_of[HOG + 34]);
 	world_free(w);
 }
 
@@ -71,10 +71,10 @@ static void one_of_many_comes_and_goes(void **state)
 	for (unsigned k = 0; k < 3; k++) {
 		unsigned windows = 0;
 
-		for (unsigned i = 0; i < 60 && w->verbs_of[HOG + 24] == 0; i++)
+		for (unsigned i = 0; i < 60 && w->verbs_of[HOG + 34] == 0; i++)
 			bystander_window(w, 30000);
-		assert_true(w->verbs_of[HOG + 24]);
-		for (; w->verbs_of[HOG + 24] && windows < 400; windows++)
+		assert_true(w->verbs_of[HOG + 34]);
+		for (; w->verbs_of[HOG + 34] && windows < 400; windows++)
 			bystander_window(w, 0);
 		if (windows < (50u << k) || windows > (60u << k))
 			fail_msg("let go after %u windows in round %u\n%s", windows, k, w->lines);
