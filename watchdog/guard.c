@@ -5,8 +5,8 @@
  *   loop → canary → engine → sampler → helpers → control socket → upkeep: budget and locked
  *   memory → ready → loop → restore
  *
- * After "ready" nothing is allocated, forked or walked; helpers are restarted by
- * sys/child with back-off. */
+ * After "ready" a tick allocates, forks and walks nothing; a reload does, and helpers and a
+ * canary that died are started again with back-off. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -31,7 +31,6 @@
 #include "core/explain.h"
 #include "ctl/driver.h"
 #include "ctl/requests.h"
-#include "ctl/socket.h"
 #include "ctl/upkeep.h"
 #include "sys/log.h"
 #include "sys/notify.h"
@@ -135,6 +134,8 @@ static void set_raised(struct guard *g)
 
 static void reload(struct guard *g)
 {
+	const struct guard_settings before = g->settings;
+
 	g->reloaded = loop_now(&g->loop);
 	loop_cancel_timer(&g->loop, &g->reload);
 	(void)notify_send("RELOADING=1");
@@ -147,6 +148,8 @@ static void reload(struct guard *g)
 			set_raised(g);
 		lifted_mode(g->o.rundir, g->sets[g->set].settings.mode == MODE_RESCUE);
 		log_notice("new policies are in force: %u sections", g->sets[g->set].n_policies);
+		if (before.probe != g->settings.probe || before.recorder_bytes != g->settings.recorder_bytes)
+			log_warning("Probe= and FlightRecorder= are taken up at the next start only: systemctl restart reprieve");
 	} else {
 		struct action said = { .verb = VERB_REPORT, .reason = { .why = WHY_POLICY, .policy = -1 } };
 		char line[EXPLAIN_MAX];
@@ -428,6 +431,8 @@ static int wire_up(struct guard *g)
 		log_warning("the control socket cannot be made: %s; `reprieve status` will not work", strerror(-r));
 	g->upkeep = (struct upkeep){ .loop = &g->loop, .facts = &g->driver.facts, .act = g->act, .canary = g->canary,
 				      .canary_place = g->upkeep.canary_place, .helpers = &g->helpers, .rundir_fd = g->rundir_fd };
+	if (g->act != NULL && g->sets[g->set].settings.mode == MODE_OBSERVE)
+		upkeep_sweep(3);
 	set_raised(g);
 	upkeep_start(&g->upkeep);
 	driver_start(&g->driver, g->sampler);
@@ -454,11 +459,6 @@ static void take_down(struct guard *g)
 		log_error("not everything could be put back (%s); `reprieved --restore` tries again", strerror(-r));
 	if (n > 0)
 		log_notice("put back %u value%s", n, n == 1 ? "" : "s");
-	/* Ours, if we came so far: another guard's lock has kept us from it else. */
-	if (g->control.loop != NULL) {
-		(void)unlinkat(g->rundir_fd, CONTROL_SOCKET, 0);
-		(void)unlinkat(g->rundir_fd, CONTROL_SOCKET_ROOT, 0);
-	}
 	control_deinit(&g->control);
 	for (uint32_t i = 0; i < g->driver.facts.n_lifeline; i++)
 		g->helpers.puts_back = g->helpers.puts_back || g->driver.facts.lifeline[i].by_systemd;
@@ -476,36 +476,24 @@ static void take_down(struct guard *g)
 	}
 }
 
-/* A killed guard leaves two empty cgroups of its own. */
-static void remove_own_groups(void)
-{
-	static const char *const own[] = { OWN_MADE };
-	char path[MOUNTS_PATH_MAX + 64];
-	struct mounts m;
-
-	if (mounts_read("", &m) < 0)
-		return;
-	for (size_t i = 0; i < ELEMENTSOF(own); i++) {
-		str_format(path, sizeof(path), "%s%s", m.layout == MOUNTS_V2 ? m.v2 : m.cpu, own[i]);
-		/* Who was in it may not have ended yet. */
-		for (int tries = 0; rmdir(path) < 0 && errno == EBUSY && tries < 10; tries++)
-			(void)usleep(20000);
-	}
-}
-
 static int restore_only(const struct options *o)
 {
 	_cleanup_(cleanup_close) int fd = open(o->rundir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	unsigned n = 0;
 	int r = act_restore_journal(o->rundir, say, NULL, &n);
 
+	/* One that was killed just now may not be quite gone; another restore may be under way. */
+	for (int i = 0; r == ACT_E_RUNNING && i < LOCK_PATIENCE; i++) {
+		(void)usleep(100000);
+		r = act_restore_journal(o->rundir, say, NULL, &n);
+	}
 	if (r == ACT_E_RUNNING) {
 		fprintf(stderr, "reprieved: a guard is running; `reprieve release --all` puts back all that is squeezed\n");
 		return EXIT_FAILURE;
 	}
 	if (fd >= 0 && rt_restore(fd) < 0)
 		fprintf(stderr, "reprieved: the real-time budget of our cgroup could not be put back\n");
-	remove_own_groups();
+	upkeep_sweep(10);
 	if (r == -EBADMSG) {
 		fprintf(stderr, "reprieved: put back %u value%s, but the journal was damaged (see above): compare the rest by hand\n", n, n == 1 ? "" : "s");
 		return EXIT_FAILURE;

@@ -41,20 +41,11 @@ struct command {
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 
-static void say(void *data, const char *line)
-{
-	fprintf(stderr, "reprieve: %s\n", line);
-}
-
 /* A guard that was killed may have left its changes; its journal knows, and is root's. */
 static const char *left_over(const char *rundir, char *text, size_t size)
 {
-	struct journal *j = NULL;
-	unsigned n = 0;
+	unsigned n = geteuid() == 0 ? journal_peek(rundir) : 0;
 
-	if (geteuid() == 0 && journal_new(&j, rundir, NULL, say, NULL) == 0)
-		n = journal_live(j);
-	j = journal_free(j);
 	if (n == 0)
 		return NULL;
 	str_format(text, size, "what it had changed may still be so, its journal holds %u value%s: `reprieved --restore` puts them back, as does the next start",
@@ -146,6 +137,11 @@ static int say_done(struct cli *cli, const char *what)
 {
 	printf(cli->json ? "{\"schema\":1,\"done\":\"%s\"}\n" : "%s\n", what);
 	return 0;
+}
+
+static void say(void *data, const char *line)
+{
+	fprintf(stderr, "reprieve: %s\n", line);
 }
 
 static int run_release(struct cli *cli, int argc, char **argv)

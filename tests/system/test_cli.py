@@ -398,7 +398,7 @@ def test_replay_does_not_wait_for_a_fifo(cli, tmp_path):
 
 STATUS = {
     "schema": int, "version": str, "time": str, "started": str, "state": str, "mode": str, "cause": (str, type(None)), "incident": int,
-    "incident_since": (str, type(None)), "paused_until": (str, type(None)), "pause_reason": (str, type(None)), "pressure": dict,
+    "incident_since": (str, type(None)), "paused_until": (str, type(None)), "released_until": (str, type(None)), "pause_reason": (str, type(None)), "pressure": dict,
     "groups": dict, "victims": list, "suspects": list, "findings": list, "rescue": (dict, type(None)), "squeezes": list, "lifeline": list, "policies": int,
     "config_error": (str, type(None)), "capabilities": list, "lifeline_more": int, "squeezes_more": int,
 }

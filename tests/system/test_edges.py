@@ -100,9 +100,15 @@ def test_a_killed_guards_changes_are_told_of(lab):
     with g:
         assert eventually(lambda: g.status()["lifeline"], 10), log_of(g)
         g.kill9()
+        with open(g.rundir + "/journal", "r+b") as f:   # a record that is no use: the restore is to tell of it, not us
+            f.seek(4096 + 1024 * 40)
+            f.write(b"x" * 100)
+        held = open(g.rundir + "/journal", "rb").read()
         r = subprocess.run(g.cli_argv("status"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
         assert r.returncode == 69 and "not running" in r.stdout and "`reprieved --restore` puts" in r.stdout, r
-        assert g.restore()[0] == 0
+        assert open(g.rundir + "/journal", "rb").read() == held
+        code, said = g.restore()[:2]
+        assert code == 1 and "damaged" in str(said), said
         r = subprocess.run(g.cli_argv("status"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
         assert r.returncode == 69 and "--restore" not in r.stdout, r
 
@@ -111,3 +117,25 @@ def test_a_stopped_guard_leaves_no_socket_to_ask_at(lab):
     with guard_of(lab, "observe") as g:
         assert os.path.exists(g.rundir + "/control.sock")
     assert not [f for f in os.listdir(g.rundir) if f.startswith("control")]
+
+
+def test_a_stopping_guard_leaves_anothers_socket(lab):
+    with guard_of(lab, "observe") as g:
+        os.unlink(g.rundir + "/control.sock")
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(g.rundir + "/control.sock")
+        made = os.stat(g.rundir + "/control.sock").st_ino
+        g.stop()
+        assert os.stat(g.rundir + "/control.sock").st_ino == made
+        assert not os.path.exists(g.rundir + "/control-root.sock")
+
+
+def test_an_observer_clears_away_what_a_killed_guard_made(lab):
+    before = cgroups_of(lab.tree)
+    with guard_of(lab, "rescue") as g:
+        assert eventually(lambda: cgroups_of(lab.tree) != before, 5)
+        g.kill9()
+        assert cgroups_of(lab.tree) != before
+        g.mode = "observe"
+        g.start()
+        assert eventually(lambda: cgroups_of(lab.tree) == before, 5), cgroups_of(lab.tree) - before

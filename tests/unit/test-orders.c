@@ -308,6 +308,31 @@ static void waits_no_longer(void **state)
 	world_free(w);
 }
 
+/* A person who takes back what he said is told that it was heard. */
+static void resumed_after_a_release(void **state)
+{
+	struct world *w = siblings(MODE_ENFORCE, 30);
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_RELEASE_ALL } };
+
+	world_calm(w, 9000);
+	run(w, 30, 3);
+	ev.now = w->now;
+	world_step(w, &ev);
+	world_clear(w);
+	run(w, 30, 50);
+	assert_int_equal(w->count[VERB_QUOTA], 0);
+	ev.order.verb = OPERATOR_RESUME;
+	for (unsigned k = 0; k < 2; k++) {
+		ev.now = w->now;
+		world_step(w, &ev);
+	}
+	assert_int_equal(w->whys[WHY_OPERATOR], 1);
+	assert_said(w, "by command: resumed: what was released is no longer left alone");
+	run(w, 30, 3);
+	assert_true(w->count[VERB_QUOTA] > 0);
+	world_free(w);
+}
+
 static void paused(void **state)
 {
 	struct world *w = siblings(MODE_ENFORCE, 30);
@@ -498,7 +523,7 @@ static void gone_in_between(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(released_is_left_alone), cmocka_unit_test(released_before_a_restart), cmocka_unit_test(released_in_calm_bars_nobody),
+		cmocka_unit_test(released_is_left_alone), cmocka_unit_test(resumed_after_a_release), cmocka_unit_test(released_before_a_restart), cmocka_unit_test(released_in_calm_bars_nobody),
 		cmocka_unit_test(no_journal_no_squeeze),
 		cmocka_unit_test(operator_releases),
 		cmocka_unit_test(a_release_is_never_given_up),

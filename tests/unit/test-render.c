@@ -44,7 +44,7 @@ static void hostile(void **state)
 {
 	static const char status[] =
 		"{\"schema\":1,\"version\":\"" HOSTILE "\",\"state\":\"" HOSTILE "\",\"mode\":\"" HOSTILE "\",\"cause\":\"" HOSTILE "\",\"incident\":1,\"rescue\":{\"login\":\"" HOSTILE "\"},"
-		"\"incident_since\":\"" HOSTILE "T" HOSTILE "\",\"paused_until\":\"" HOSTILE "\",\"pause_reason\":\"" HOSTILE "\",\"config_error\":\"" HOSTILE "\","
+		"\"incident_since\":\"" HOSTILE "T" HOSTILE "\",\"paused_until\":\"" HOSTILE "\",\"pause_reason\":\"" HOSTILE "\",\"released_until\":\"" HOSTILE "\",\"config_error\":\"" HOSTILE "\","
 		"\"pressure\":{\"source\":\"" HOSTILE "\",\"cpu_some\":\"" HOSTILE "\"},\"groups\":{\"known\":\"" HOSTILE "\",\"source\":\"" HOSTILE "\"},"
 		"\"victims\":[{\"name\":\"" HOSTILE "\",\"as\":\"" HOSTILE "\",\"wait\":\"" HOSTILE "\",\"login_estimate\":\"" HOSTILE "\",\"harmed\":true}],"
 		"\"suspects\":[{\"name\":\"" HOSTILE "\",\"blame\":\"" HOSTILE "\"}],"

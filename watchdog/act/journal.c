@@ -34,7 +34,6 @@
 #include "base/str.h"
 
 #define JOURNAL_MAGIC   UINT64_C(0x314c4e4a52505252)    /* "RRPRJNL1" */
-#define JOURNAL_FILE    "journal"
 #define JOURNAL_NEW     "journal.new"
 #define JOURNAL_BAD     "journal.bad"
 #define JOURNAL_LOCK    "journal.lock"
@@ -100,7 +99,7 @@ static void journal_say(act_say_t say, void *userdata, const char *rundir, const
 	say(userdata, line);
 }
 
-static int boot_id(uint64_t ret[2])
+int journal_boot(uint64_t ret[static 2])
 {
 	_cleanup_(cleanup_close) int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY|O_CLOEXEC);
 	char text[64];
@@ -450,7 +449,7 @@ int journal_new(struct journal **ret, const char *rundir, const struct act_layou
 	if (j == NULL)
 		return -ENOMEM;
 	j->fd = j->lock_fd = j->dir_fd = -1;
-	r = boot_id(j->boot);
+	r = journal_boot(j->boot);
 	if (r == 0)
 		r = journal_open_rundir(j, rundir, layout != NULL);
 	if (r == 0)

@@ -15,6 +15,7 @@
 #include "act/layout.h"
 #include "core/limits.h"
 
+#define JOURNAL_FILE    "journal"
 #define JOURNAL_HEADER_SIZE  4096
 #define JOURNAL_RECORD_SIZE  1024
 #define JOURNAL_SLOTS        1532       /* 1.5 MiB of tmpfs: 256 squeezes on three knobs and 512 tasks; beyond: -ENOSPC, the action is refused */
@@ -104,6 +105,10 @@ struct journal_record *journal_find(const struct journal *j, enum journal_kind k
 struct journal_record *journal_find_task(const struct journal *j, int32_t tid, uint64_t start);
 /* The path it was made with, read from the file. 0 or -errno. */
 int  journal_path(const struct journal *j, const struct journal_record *record, char ret[static GROUP_PATH_MAX]);
+
+/* Sound records of this boot in RUNDIR's journal, whoever has it open; 0 also where there is none. */
+unsigned journal_peek(const char *rundir);
+int  journal_boot(uint64_t ret[static 2]);      /* this boot's id; 0 or -errno */
 
 /* Pure: is this the record of a live slot, in itself sound? Fuzzed. */
 bool journal_check(const void *slot, const uint64_t boot[2], struct journal_record *ret_record, char ret_path[static GROUP_PATH_MAX]);

@@ -27,6 +27,7 @@
 #define ALARM_LINGERS      USEC_PER_MIN         /* below Alarm= but not below half of it */
 #define WORSE_FOR          (3 * USEC_PER_SEC)   /* after a squeeze: watch the databases and endpoints */
 #define WORSE_BY           3000                 /* permyriad */
+#define PATTERN_GOES_ON    USEC_PER_MIN         /* a pattern that takes all it is left is held so much longer before it gets more */
 #define GO_ON_FOR          (2 * USEC_PER_MIN)   /* lowered tasks that would go on at once are kept so much longer */
 #define RANK_GAP           USEC_PER_SEC
 #define RANK_ROUNDS        3

@@ -290,6 +290,8 @@ static void report(const struct engine *e, const struct action *a, char *buf, si
 	if (lasting > 0)
 		(void)str_appendf(buf, size, " after %s", units_format_usec(lasting, t));
 	add_policy(e, r, buf, size);
+	if (r->why == WHY_TOO_LONG || r->why == WHY_REASSERT || r->why == WHY_YIELD)
+		add_candidates(e, r, 1, "; next: ", buf, size);
 	/* Of the others it is what was measured when the squeeze began. */
 	if ((r->why == WHY_RECOVERED || r->why == WHY_TOO_LONG) && r->measured >= 0) {
 		(void)str_append(buf, size, ": ");

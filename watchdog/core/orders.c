@@ -249,12 +249,10 @@ void orders_operator(struct engine *e, const struct operator_order *o)
 		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "paused: everything squeezed is released, and nothing more is changed until it ends");
 		break;
 	case OPERATOR_RESUME:
-		e->barred_until = 0;
-		if (e->paused_until == 0)
-			break;
-		e->paused_until = 0;
-		e->lifelines_due = true;
-		(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, "resumed");
+		if (e->paused_until != 0 || e->barred_until > e->now)
+			(void)engine_report(e, WHY_OPERATOR, &r, GROUP_NONE, e->paused_until != 0 ? "resumed" : "resumed: what was released is no longer left alone");
+		e->lifelines_due = e->lifelines_due || e->paused_until != 0;
+		e->paused_until = e->barred_until = 0;
 		break;
 	}
 }

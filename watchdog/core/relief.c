@@ -16,7 +16,7 @@
  *
  * A relapse while giving back marks a ceiling a fifth below the share that hurt, and
  * each relapse doubles the hold and halves the growth: under a steady overload it
- * comes to rest, with a try every five minutes at most.
+ * comes to rest, with a try every five minutes at most; a pattern a minute later.
  */
 #include "core/engine-state.h"
 
@@ -454,6 +454,9 @@ static void relax(struct engine *e, uint32_t pool)
 		relief_release_pool(e, pool, WHY_RECOVERED, "victims are well");
 		return;
 	}
+	/* Who wants less is let go by watch_demand(). These would take all at once, and each try slows logins. */
+	if (!p->growing && p->pattern != PATTERN_NONE && e->now - p->well_since < p->hold + PATTERN_GOES_ON)
+		return;
 	if (!p->growing) {
 		struct action *a;
 

@@ -240,6 +240,7 @@ void answer_status(struct json *j, const struct engine *e, const struct facts *f
 	key_time(j, "incident_since", v.incident_since, f);
 	key_time(j, "paused_until", v.paused_until, f);
 	json_kstring(j, "pause_reason", v.paused_until ? v.pause_reason : NULL);
+	key_time(j, "released_until", v.barred_until, f);
 	json_key(j, "pressure");
 	json_begin_object(j);
 	json_kstring(j, "source", f->pressure_source);

@@ -152,9 +152,10 @@ static int on_listener(struct loop *l, struct loop_source *s, uint32_t events, v
 	return 0;
 }
 
-static int listen_at(const char *rundir, const char *name, mode_t mode)
+static int listen_at(const char *rundir, const char *name, mode_t mode, uint64_t *ret_made)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct stat st;
 	_cleanup_(cleanup_close) int fd = -1;
 
 	if (!str_format(sa.sun_path, sizeof(sa.sun_path), "%s/%s", rundir, name))
@@ -163,9 +164,20 @@ static int listen_at(const char *rundir, const char *name, mode_t mode)
 	if (fd < 0)
 		return -errno;
 	(void)unlink(sa.sun_path);
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || chmod(sa.sun_path, mode) < 0 || listen(fd, QUEUE) < 0)
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || chmod(sa.sun_path, mode) < 0 || listen(fd, QUEUE) < 0 || lstat(sa.sun_path, &st) < 0)
 		return -errno;
+	*ret_made = st.st_ino;
 	return TAKE_FD(fd);
+}
+
+static void remove_made(int fd, uint64_t made)
+{
+	struct sockaddr_un sa;
+	socklen_t size = sizeof(sa);
+	struct stat st;
+
+	if (fd >= 0 && getsockname(fd, (struct sockaddr *)&sa, &size) == 0 && lstat(sa.sun_path, &st) == 0 && st.st_ino == made)
+		(void)unlink(sa.sun_path);
 }
 
 int control_init(struct control *c, struct loop *l, const char *rundir, control_handler_t handler, void *data)
@@ -183,11 +195,11 @@ int control_init(struct control *c, struct loop *l, const char *rundir, control_
 		c->client[i].source = LOOP_SOURCE_INIT;
 		c->client[i].patience = LOOP_TIMER_INIT;
 	}
-	fd = listen_at(rundir, CONTROL_SOCKET_ROOT, 0600);
+	fd = listen_at(rundir, CONTROL_SOCKET_ROOT, 0600, &c->made[0]);
 	r = fd < 0 ? fd : loop_add(l, &c->root, fd, EPOLLIN, on_listener, c);
 	if (r < 0)
 		return cleanup_close(&fd), r;
-	fd = listen_at(rundir, CONTROL_SOCKET, 0666);
+	fd = listen_at(rundir, CONTROL_SOCKET, 0666, &c->made[1]);
 	r = fd < 0 ? fd : gate_open(&c->gate, l, fd, CONTROL_ACCEPTS, CONTROL_BURST, on_listener, c);
 	if (r < 0)
 		cleanup_close(&fd);
@@ -200,6 +212,8 @@ void control_deinit(struct control *c)
 
 	if (c->loop == NULL)
 		return;
+	remove_made(fd, c->made[0]);
+	remove_made(c->gate.source.fd, c->made[1]);
 	gate_close(&c->gate, c->loop);
 	loop_remove(c->loop, &c->root);
 	if (fd >= 0)

@@ -42,6 +42,7 @@ struct control {
 	void *data;
 	struct gate gate;               /* everybody's socket */
 	struct loop_source root;        /* root's */
+	uint64_t made[2];               /* the sockets' inodes, to know ours by; root's first */
 	uint64_t number;
 	usec_t second;                  /* of the rate */
 	unsigned answered;              /* in it */
@@ -49,6 +50,7 @@ struct control {
 	char answer[CONTROL_ANSWER_MAX];
 };
 
-/* Listens at RUNDIR/CONTROL_SOCKET and CONTROL_SOCKET_ROOT; stale ones are replaced. 0 or -errno. */
+/* Listens at RUNDIR/CONTROL_SOCKET and CONTROL_SOCKET_ROOT; stale ones are replaced. 0 or -errno.
+ * control_deinit() removes them, unless another guard has put its own there. */
 int  control_init(struct control *c, struct loop *l, const char *rundir, control_handler_t handler, void *data);
 void control_deinit(struct control *c);

@@ -35,7 +35,7 @@ void drift_look(struct driver *d)
 	int n;
 
 	d->last_drift = loop_now(d->loop);
-	if (d->act == NULL || act_live(d->act) == 0)
+	if (d->act == NULL || (act_live(d->act) == 0 && !d->journal_lost))
 		return;
 	look_for_journal(d);
 	n = act_check_drift(d->act, drifts, ELEMENTSOF(drifts));

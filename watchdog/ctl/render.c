@@ -80,6 +80,8 @@ static void render_head(FILE *out, struct json_object *s, bool colour)
 			json_object_get_double(get(get(s, "rescue"), "login")), json_object_get_double(get(get(s, "rescue"), "for")));
 	if (get(s, "paused_until") != NULL)
 		fprintf(out, "  paused until %s: %s\n", text(s, "paused_until"), text(s, "pause_reason"));
+	if (get(s, "released_until") != NULL)
+		fprintf(out, "  released  everything, so nothing is squeezed until %s (reprieve resume ends that)\n", clock_of(text(s, "released_until")));
 	if (get(s, "config_error") != NULL)
 		fprintf(out, json_object_get_int64(get(s, "policies")) > 0 ? "  the newest configuration was refused, the old one is in force: %s\n" :
 			"  the configuration was refused, so no policy is in force: nobody is protected, nothing is squeezed (mend it, then: systemctl reload reprieve): %s\n",

@@ -5,8 +5,12 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/macro.h"
+#include "base/own.h"
 #include "base/str.h"
+#include "sense/mounts.h"
 #include "sys/log.h"
 #include "sys/rt.h"
 
@@ -181,6 +185,21 @@ void upkeep_raise(struct upkeep *u, bool beyond)
 	}
 	if (!real_time && beyond)
 		raise_weight(u, &r);
+}
+
+void upkeep_sweep(unsigned tries)
+{
+	static const char *const own[] = { OWN_MADE };
+	char path[MOUNTS_PATH_MAX + 64];
+	struct mounts m;
+
+	if (mounts_read("", &m) < 0)
+		return;
+	for (size_t i = 0; i < ELEMENTSOF(own); i++) {
+		str_format(path, sizeof(path), "%s%s", m.layout == MOUNTS_V2 ? m.v2 : m.cpu, own[i]);
+		for (unsigned n = 0; rmdir(path) < 0 && errno == EBUSY && n < tries; n++)
+			(void)usleep(20000);
+	}
 }
 
 void upkeep_start(struct upkeep *u)

@@ -39,5 +39,9 @@ struct upkeep {
  * and when the mode changes. */
 void upkeep_raise(struct upkeep *u, bool beyond);
 
+/* Removes the empty cgroups of our own that a killed guard has left; so many tries, 20 ms
+ * apart, for one that somebody has not quite left yet. No guard need run. */
+void upkeep_sweep(unsigned tries);
+
 /* Says what is left over, and begins. After upkeep_raise(). */
 void upkeep_start(struct upkeep *u);

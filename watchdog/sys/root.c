@@ -147,8 +147,6 @@ int root_replace_file(int dirfd, const char *path, const void *data, size_t size
 			size -= (size_t)n;
 		}
 	}
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	if (r == 0 && renameat(dirfd, tmp, dirfd, below(dirfd, path)) < 0)

@@ -24,5 +24,6 @@ int root_read_i64(int dirfd, const char *path, int64_t *ret);
 /* Control files: O_WRONLY, exactly one write(). 0 or -errno; -EIO on a short write. */
 int root_write_file(int dirfd, const char *path, const char *text);
 
-/* Ordinary files: to NAME.tmp, fsync, rename; the old one stays on any failure. */
+/* Ordinary files: to NAME.tmp, then renamed; the old one stays on any failure. No fsync: the run
+ * directory outlives us and not the boot, and nobody is to wait for a disk. */
 int root_replace_file(int dirfd, const char *path, const void *data, size_t size, mode_t mode);
