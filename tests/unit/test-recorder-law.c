@@ -2,6 +2,7 @@
 /* test-recorder: what is recorded replays to the same actions; it is bounded in bytes and in
  * files, follows no links, and no trouble with it is the engine's. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,14 +54,38 @@ static void step(struct event *ev)
 	ev->now = w->now;
 	assert_int_equal(engine_step(w->e, ev, &w->out), 0);
 	recorder_event(r, w->e, ev, &w->out);
+	for (uint32_t i = 0; i < w->out.n; i++) {
+		w->count[w->out.a[i].verb]++;
+		w->last[w->out.a[i].verb] = w->out.a[i];
+		if (w->out.a[i].verb == VERB_REPORT)
+			w->whys[w->out.a[i].reason.why]++;
+	}
+}
+
+static int lifelines;           /* how they are answered: 0 done, else an errno, -1 not at all */
+
+static void answer(uint64_t action, int error)
+{
+	struct event ev = { .type = EVENT_RESULT, .result = { .action = action, .status = error ? RESULT_FAILED : RESULT_DONE, .error = error } };
+
+	step(&ev);
+}
+
+static void answer_all(void)
+{
+	static struct action todo[MAX_ACTIONS];
+	uint32_t n = w->out.n;
+
+	memcpy(todo, w->out.a, n * sizeof(todo[0]));
+	for (uint32_t i = 0; i < n; i++)
+		if (todo[i].verb != VERB_REPORT && todo[i].verb != VERB_SENSE && (todo[i].verb != VERB_LIFELINE || lifelines >= 0))
+			answer(todo[i].id, todo[i].verb == VERB_LIFELINE ? lifelines : 0);
 }
 
 /* The hogs' windows; every action is answered at once. */
 static void window(usec_t span, permyriad_t pressure, bool harm)
 {
 	struct event ev = { .type = EVENT_SNAPSHOT, .snapshot = &w->s };
-	static struct action todo[MAX_ACTIONS];
-	uint32_t n;
 
 	w->now += span;
 	world_begin(w, span, pressure);
@@ -72,15 +97,63 @@ static void window(usec_t span, permyriad_t pressure, bool harm)
 	} else if (!engine_is_calm(w->e))
 		world_sample(w, 3, 2500, 10, 2500, 10);
 	step(&ev);
-	n = w->out.n;
-	memcpy(todo, w->out.a, n * sizeof(todo[0]));
-	for (uint32_t i = 0; i < n; i++) {
-		struct event done = { .type = EVENT_RESULT, .result = { .action = todo[i].id, .status = RESULT_DONE } };
+	answer_all();
+}
 
-		w->count[todo[i].verb]++;
-		if (todo[i].verb != VERB_REPORT && todo[i].verb != VERB_SENSE)
-			step(&done);
+static void windows(unsigned n, bool harm)
+{
+	while (n-- > 0)
+		window(100 * MS, harm ? 9500 : 10, harm);
+}
+
+static void group(uint64_t id, uint64_t parent, uint32_t flags, const char *path)
+{
+	struct group_info g = { .id = id, .parent = parent, .flags = flags, .weight = 100, .quota_us = -1, .period_us = 100000, .uid = UINT32_MAX };
+	struct event ev = { .type = EVENT_GROUP, .group = &g };
+
+	str_copy(g.path, sizeof(g.path), path);
+	str_copy(g.name, sizeof(g.name), strrchr(path, '/') + 1);
+	step(&ev);
+	answer_all();
+}
+
+static void order(enum operator_verb verb, uint64_t group, usec_t until)
+{
+	struct event ev = { .type = EVENT_OPERATOR, .order = { .verb = verb, .group = group, .until = until, .reason = "load test" } };
+
+	step(&ev);
+	answer_all();
+}
+
+/* Nobody is known yet, and both who are protected are to have a lifeline. */
+static void fresh(void)
+{
+	r = recorder_free(r);
+	world_free(w);
+	w = world_new(MODE_ENFORCE);
+	w->set.policies[0].weight = 300;
+	w->set.policies[1].weight = 200;
+	world_start(w);
+	lifelines = 0;
+	assert_int_equal(recorder_new(&r, dir_fd, 16 << 20), 0);
+}
+
+static void hogs(void)
+{
+	char path[64];
+
+	for (unsigned i = 0; i < 30; i++) {
+		str_format(path, sizeof(path), "/system.slice/hog-%u.service", i);
+		group(HOG + i, 2, CAN_ALL, path);
 	}
+}
+
+static void tree(void)
+{
+	group(1, GROUP_NONE, GROUP_IS_ROOT, "/");
+	group(2, 1, CAN_ALL, "/system.slice");
+	group(3, 2, CAN_ALL, "/system.slice/ssh.service");
+	hogs();
 }
 
 /* No order of a person ends it: that is remembered beyond the alarm. */
@@ -193,6 +266,178 @@ static void a_pause_goes_along(void **state)
 	(void)fclose(f);
 }
 
+/* Who is known before it, who appears in it, in calm and later, has a lifeline when it ends, by
+ * itself or by command; who had one before is not asked for again. */
+static void a_pause_ends_in_the_record(void **state)
+{
+	for (unsigned k = 0; k < 6; k++) {
+		bool late = k & 1, resumed = k & 2, had = k & 4;
+		usec_t until;
+
+		fresh();
+		until = w->now + 5 * SEC;
+		if (had)
+			tree();
+		assert_int_equal(w->count[VERB_LIFELINE], had);
+		order(OPERATOR_PAUSE, 0, until);
+		if (!had)
+			tree();
+		if (!late)
+			group(60, 2, CAN_ALL, "/system.slice/postgres-14.service");
+		window(250 * MS, 10, false);
+		window(250 * MS, 9000, false);
+		windows(5, true);
+		if (late)
+			group(60, 2, CAN_ALL, "/system.slice/postgres-14.service");
+		windows(5, true);
+		assert_int_equal(w->count[VERB_LIFELINE], had);
+		if (resumed)
+			order(OPERATOR_RESUME, 0, 0);
+		while (w->now <= until)
+			windows(1, true);
+		assert_int_equal(w->count[VERB_LIFELINE], 2);
+		windows(5, true);
+		replays(5);
+		for (unsigned i = 0; i < 5000 && !engine_is_calm(w->e); i++)
+			windows(1, false);
+		assert_true(engine_is_calm(w->e));
+		replays(5);
+		window(250 * MS, 9000, false);          /* and the next one, without it */
+		windows(5, true);
+		replays(2);
+	}
+}
+
+/* What begins the record may do more: end the pause, or leave it in force. */
+static void the_first_event_is_no_news(void **state)
+{
+	for (unsigned k = 0; k < 5; k++) {
+		fresh();
+		order(OPERATOR_PAUSE, 0, w->now + SEC);
+		tree();
+		window(750 * MS, 10, false);
+		switch (k) {
+		case 0:                                 /* ends with the alarm's snapshot */
+			window(250 * MS, 9000, false);
+			break;
+		case 1:                                 /* ... before it */
+			window(300 * MS, 10, false);
+			window(250 * MS, 9000, false);
+			break;
+		case 2:                                 /* ... with the order */
+			w->now += 300 * MS;
+			order(OPERATOR_RELEASE, HOG, 0);
+			break;
+		case 3:                                 /* ... with an answer to nothing */
+			order(OPERATOR_RELEASE, HOG, 0);
+			w->now += 300 * MS;
+			answer(1, 0);
+			answer_all();
+			break;
+		default:
+			order(OPERATOR_RELEASE, HOG, 0);
+			break;
+		}
+		windows(10, true);
+		assert_int_equal(w->count[VERB_LIFELINE], 1);
+		replays(3);
+	}
+}
+
+/* A lifeline is asked for, or again, or has failed, when the record begins. */
+static void what_is_asked_goes_along(void **state)
+{
+	static const struct { int calm, late; unsigned asked, failed; } cases[] = {
+		{ -1, 0, 1, 0 }, { -1, EINVAL, 1, 1 }, { -1, ENOTCONN, 2, 0 }, { -1, -1, 2, 0 },
+		{ ENOTCONN, 0, 2, 0 }, { ENOTCONN, EINVAL, 2, 1 }, { EINVAL, EINVAL, 1, 1 },
+	};
+
+	for (unsigned k = 0; k < ELEMENTSOF(cases); k++) {
+		uint64_t asked;
+
+		fresh();
+		lifelines = cases[k].calm;
+		tree();
+		assert_int_equal(w->count[VERB_LIFELINE], 1);
+		asked = w->last[VERB_LIFELINE].id;
+		lifelines = cases[k].late;
+		window(250 * MS, 9000, false);
+		windows(5, true);
+		if (cases[k].calm == -1 && cases[k].late != -1) {
+			answer(asked, cases[k].late);
+			answer_all();
+		}
+		if (cases[k].late == ENOTCONN || cases[k].late == -1)
+			lifelines = 0;
+		windows(340, true);
+		assert_int_equal(w->count[VERB_LIFELINE], cases[k].asked);
+		assert_int_equal(w->whys[WHY_FAILED], cases[k].failed);
+		lifelines = EINVAL;                     /* said once only */
+		group(60, 2, CAN_ALL, "/system.slice/postgres-14.service");
+		assert_int_equal(w->whys[WHY_FAILED], 1);
+		windows(1, true);
+		replays(3);
+	}
+}
+
+/* In calm nothing is said of lifelines that are as they should be, so that records stay short. */
+static void nothing_to_recall(void **state)
+{
+	struct event ev;
+	uint32_t at = 0;
+
+	fresh();
+	tree();
+	assert_int_equal(w->count[VERB_LIFELINE], 1);
+	assert_false(engine_recall(w->e, &at, &ev));
+	order(OPERATOR_PAUSE, 0, w->now + SEC);
+	at = 0;
+	assert_true(engine_recall(w->e, &at, &ev));
+	assert_int_equal(ev.type, EVENT_OPERATOR);
+	assert_false(engine_recall(w->e, &at, &ev));
+	group(60, 2, CAN_ALL, "/system.slice/postgres-14.service");
+	at = 0;
+	assert_true(engine_recall(w->e, &at, &ev));
+	assert_true(engine_recall(w->e, &at, &ev));
+	assert_int_equal(ev.type, EVENT_RECALL);
+	assert_int_equal(ev.recall.what, RECALL_HAS);
+	assert_int_equal(ev.recall.group, 60);
+	assert_int_equal(ev.recall.value, -1);
+	assert_false(engine_recall(w->e, &at, &ev));
+	group(3, 2, CAN_ALL | GROUP_NO_TARGET, "/system.slice/ssh.service");    /* for now it cannot be opened */
+	order(OPERATOR_RESUME, 0, 0);
+	window(250 * MS, 9000, false);
+	windows(5, true);
+	group(3, 2, CAN_ALL, "/system.slice/ssh.service");
+	windows(1, true);                       /* an action too many shows with the next event */
+	assert_int_equal(w->count[VERB_LIFELINE], 2);
+	replays(2);
+}
+
+/* A record from elsewhere may hold anything. */
+static void recalls_that_are_refused(void **state)
+{
+	static const struct recall bad[] = {
+		{ .what = _RECALL_MAX }, { .what = RECALL_HAS, .verb = _VERB_MAX }, { .what = RECALL_HAS, .group = 3, .value = 10001 },
+		{ .what = RECALL_HAS, .group = 3, .value = -3 }, { .what = RECALL_ASKED, .verb = VERB_LIFELINE },
+		{ .what = RECALL_ASKED, .verb = VERB_QUOTA, .action = 7 }, { .what = RECALL_ASKED, .verb = VERB_RELEASE, .action = UINT64_MAX },
+		{ .what = RECALL_AGAIN, .value = -1 },
+	};
+	struct recall one = { .what = RECALL_ASKED, .verb = VERB_LIFELINE, .group = 3, .action = 5, .at = w->now + 30 * SEC };
+	struct event ev = { .now = w->now, .type = EVENT_RECALL };
+	uint32_t at = 0;
+
+	for (unsigned i = 0; i < ELEMENTSOF(bad); i++) {
+		ev.recall = bad[i];
+		assert_int_equal(engine_step(w->e, &ev, &w->out), -EINVAL);
+	}
+	assert_false(engine_recall(w->e, &at, &ev));
+	ev = (struct event){ .now = w->now, .type = EVENT_RECALL, .recall = one };
+	for (; one.action < 5 + MAX_INFLIGHT; ev.recall.action = ++one.action)
+		assert_int_equal(engine_step(w->e, &ev, &w->out), 0);
+	assert_int_equal(engine_step(w->e, &ev, &w->out), -EINVAL);
+}
+
 /* What a person released is let alone beyond the alarm, in the next record too: everything is a
  * thing to know, a single one keeps the record open. */
 static void what_was_released_goes_along(void **state)
@@ -294,7 +539,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(calm_is_not_recorded), TEST(an_incident_replays), TEST(every_step_is_on_disk), TEST(a_pause_goes_along), TEST(what_was_released_goes_along),
+		TEST(calm_is_not_recorded), TEST(an_incident_replays), TEST(every_step_is_on_disk), TEST(a_pause_goes_along), TEST(a_pause_ends_in_the_record),
+		TEST(the_first_event_is_no_news), TEST(what_is_asked_goes_along), TEST(nothing_to_recall), TEST(recalls_that_are_refused),
+		TEST(what_was_released_goes_along),
 		TEST(only_the_newest_are_kept), TEST(full), TEST(nowhere_to_write), TEST(links_are_not_followed),
 	};
 

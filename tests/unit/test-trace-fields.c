@@ -11,7 +11,8 @@ static void tables(void **state)
 		[LINE_SNAPSHOT] = sizeof(struct snapshot), [LINE_SAMPLE] = sizeof(struct group_sample), [LINE_GROUP] = sizeof(struct group_info),
 		[LINE_RESULT] = sizeof(struct result), [LINE_TASK] = sizeof(struct task_ref), [LINE_DRIFT] = sizeof(struct drift),
 		[LINE_ENDPOINT] = sizeof(struct endpoint_answer), [LINE_ORDER] = sizeof(struct operator_order),
-		[LINE_NAMES] = sizeof(struct names_news), [LINE_LIFTED] = sizeof(struct lifted_news), [LINE_ACTION] = sizeof(struct action),
+		[LINE_NAMES] = sizeof(struct names_news), [LINE_LIFTED] = sizeof(struct lifted_news), [LINE_RECALL] = sizeof(struct recall),
+		[LINE_ACTION] = sizeof(struct action),
 	};
 
 	for (unsigned t = 0; t < _LINE_MAX; t++) {

@@ -129,7 +129,7 @@ static void test_events(void **unused)
 		struct event e = { .now = any() };
 		struct group_info g = { 0 };
 
-		switch (round % 11) {
+		switch (round % 12) {
 		case 0:
 			e.type = EVENT_GROUP;
 			e.group = &g;
@@ -176,6 +176,10 @@ static void test_events(void **unused)
 		case 9:
 			e.type = EVENT_JOURNAL_LOST;
 			break;
+		case 10:
+			e.type = EVENT_RECALL;
+			fill(LINE_RECALL, &e.recall);
+			break;
 		default:
 			e.type = EVENT_POLICIES;
 		}
@@ -203,6 +207,8 @@ static void test_events(void **unused)
 			assert_true(same(LINE_NAMES, &e.names, &item.event.names));
 		if (e.type == EVENT_LIFTED)
 			assert_true(same(LINE_LIFTED, &e.lifted, &item.event.lifted));
+		if (e.type == EVENT_RECALL)
+			assert_true(same(LINE_RECALL, &e.recall, &item.event.recall));
 		if (e.type == EVENT_OPERATOR)
 			assert_true(same(LINE_ORDER, &e.order, &item.event.order));
 	}
@@ -376,6 +382,10 @@ static void test_complete(void **unused)
 	PAD(operator_order, verb, group);
 	PAD_END(operator_order, reason);
 	check_complete(LINE_ORDER, sizeof(struct operator_order), "operator_order", holes);
+
+	memset(holes, 0, sizeof(holes));
+	PAD_END(recall, due);
+	check_complete(LINE_RECALL, sizeof(struct recall), "recall", holes);
 
 	memset(holes, 0, sizeof(holes));
 	PAD(snapshot, pressure, machine);

@@ -228,6 +228,7 @@ struct engine {
 	bool lifelines_due;
 	usec_t lifeline_retry;          /* 0: none */
 	uint32_t lifeline_tries;
+	bool lifeline_hidden;           /* one that had a lifeline could not be reached once */
 };
 
 /* What a pool goes by; of rescue or of a policy. */
@@ -340,6 +341,9 @@ bool inside_again(struct engine *e, struct squeeze *s);  /* another ranking; fal
 void inside_ranked(struct engine *e, struct squeeze *s, const struct result *r);
 void inside_say(struct engine *e, struct squeeze *s, bool now);  /* what was lowered; now: whenever it was said last */
 void inside_watch(struct engine *e);                    /* endpoints as control input */
+
+/* recall.c */
+int recall_step(struct engine *e, const struct recall *r);      /* -EINVAL: nothing changed */
 
 /* results.c */
 int results_step(struct engine *e, const struct result *r);

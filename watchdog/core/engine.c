@@ -15,7 +15,7 @@
  * the two windows that harm has to last; else 300 ms from onset to relief could not be
  * met.
  *
- * Nothing is remembered in calm but policies, groups, pause and seed. Leaving the
+ * Nothing is remembered in calm but policies, groups, seed and what recall tells. Leaving the
  * alarm forgets the rest, and the alarm cannot be left while anything is squeezed or a
  * release is young enough that harm would be a relapse.
  */
@@ -514,7 +514,11 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 		break;
 	}
 	ret->n = ret->n_tasks = 0;
+	if (event->type == EVENT_RECALL && (r = recall_step(e, &event->recall)) < 0)
+		return r;
 	e->now = event->now;
+	if (event->type == EVENT_RECALL)
+		return 0;               /* what follows from it is the next event's */
 	e->out = ret;
 	if (e->leaving != GROUP_NONE && e->gone_n == 0) {
 		(void)groups_remove(&e->groups, e->leaving);
@@ -562,6 +566,7 @@ int engine_step(struct engine *e, const struct event *event, struct actions *ret
 	case EVENT_JOURNAL_LOST:
 		orders_journal_lost(e);
 		break;
+	case EVENT_RECALL:
 	case EVENT_TIMEOUT:
 	case _EVENT_MAX:
 		break;

@@ -6,9 +6,13 @@
  * order, by one EVENT_RESULT. The caller calls again no later than
  * engine_deadline() with EVENT_TIMEOUT if nothing else happened.
  *
- * A calm engine (no alarm, nothing squeezed, no relapse memory, nobody let alone) equals a fresh
- * one that was given the same policies, groups, pause, EVENT_LIFTED and seed: that is
- * where a flight record begins (engine_is_calm). */
+ * A calm engine (no alarm, nothing squeezed, no relapse memory, nobody let alone by name, nothing
+ * gone that is not said) equals a fresh one that was given the same seed, policies and groups,
+ * whose lifelines were answered as done, and then engine_recall()'s events: a pause, a wait for
+ * names, what was lifted or barred, and lifelines that are not as the policies have them, asked
+ * for, due again or failed. That is where a flight record begins (engine_is_calm). Two things are
+ * left out: which cgroup was active last, so a full table may forget another one, and which
+ * protection had run out but was not looked at since. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,6 +31,10 @@ int    engine_step(struct engine *e, const struct event *event, struct actions *
 usec_t engine_deadline(const struct engine *e);         /* USEC_INFINITY: none */
 bool   engine_is_calm(const struct engine *e);
 uint32_t engine_seed(const struct engine *e);           /* what engine_init was given: nothing is drawn yet */
+
+/* The next event that makes a fresh engine equal to this calm one. *at: 0 for the first, then left
+ * alone. false: no more, *ret is nothing. */
+bool   engine_recall(const struct engine *e, uint32_t *at, struct event *ret);
 
 /* What status and the sampler need to see. Pointers are into the engine and good
  * until the next step. */

@@ -25,6 +25,7 @@ enum event_type {
 	EVENT_NAMES,            /* how far the look for processes by name is */
 	EVENT_LIFTED,           /* the squeezes of an earlier guard were put back, by itself or by command */
 	EVENT_JOURNAL_LOST,     /* the undo journal was removed and cannot be written anew */
+	EVENT_RECALL,           /* at the beginning of a replay only: what earlier actions came to, see engine_recall() */
 	EVENT_TIMEOUT,          /* the deadline that engine_deadline() named has come */
 	_EVENT_MAX
 };
@@ -80,6 +81,23 @@ struct lifted_news {
 	usec_t barred;                  /* a person had everything released: nothing is squeezed; absolute, at most EVENT_BARRED from now counts */
 };
 
+enum recall_what {
+	RECALL_HAS,                     /* group has a lifeline of this value, -1: none, -2: nobody knows; only where it is not as the policies have it */
+	RECALL_ASKED,                   /* action, of this verb for this group, waits for its answer until `at` */
+	RECALL_FAILED,                  /* it was said already that this verb failed */
+	RECALL_AGAIN,                   /* lifelines are asked for again: as soon as may be where due, and at `at`; value: so often before */
+	_RECALL_MAX
+};
+
+struct recall {
+	enum recall_what what;
+	enum verb verb;
+	uint64_t group, action;
+	int64_t value;
+	usec_t at;                      /* absolute; 0 = never */
+	bool due;
+};
+
 struct event {
 	usec_t now;
 	enum event_type type;
@@ -94,5 +112,6 @@ struct event {
 		struct operator_order order;
 		struct names_news names;
 		struct lifted_news lifted;
+		struct recall recall;
 	};
 };

@@ -130,6 +130,7 @@ int orders_group(struct engine *e, const struct group_info *info)
 		return slot == -EINVAL ? slot : 0;
 	if (e->n_squeezes > 0 && groups_refresh(&e->groups, &e->set, e->now))
 		orders_shelter(e);
+	e->lifeline_hidden = e->lifeline_hidden || ((info->flags & GROUP_NO_TARGET) && e->groups.slot[slot].lifeline != -1);
 	e->lifelines_due = e->lifelines_due || (e->lifeline_retry == 0 && e->groups.slot[slot].lifeline_wanted != e->groups.slot[slot].lifeline);
 	return 0;
 }

@@ -35,6 +35,12 @@ static const char *order_name(int v)
 	return names[v];
 }
 
+static const char *recall_name(int v)
+{
+	static const char *const names[] = { "has", "asked", "failed", "again" };
+	return names[v];
+}
+
 #define F(k, S, m, K, d)    { .key = k, .offset = offsetof(struct S, m), .kind = FIELD_##K, .dflt = d }
 #define TXT(k, S, m)        { .key = k, .offset = offsetof(struct S, m), .kind = FIELD_TEXT, .size = sizeof(((struct S *) 0)->m) }
 #define ENU(k, S, m, fn, n) { .key = k, .offset = offsetof(struct S, m), .kind = FIELD_ENUM, .size = n, .name = fn }
@@ -147,6 +153,16 @@ static const struct trace_field lifted_fields[] = {
 	F("barred", lifted_news, barred, USEC, 0),
 };
 
+static const struct trace_field recall_fields[] = {
+	ENU("is", recall, what, recall_name, _RECALL_MAX),
+	ENU("verb", recall, verb, verb_name, _VERB_MAX),
+	F("g", recall, group, U64, 0),
+	F("id", recall, action, U64, 0),
+	F("v", recall, value, I64, 0),
+	F("at", recall, at, USEC, 0),
+	F("due", recall, due, BOOL, 0),
+};
+
 static const struct trace_field action_fields[] = {
 	F("id", action, id, U64, 0),
 	ENU("verb", action, verb, verb_name, _VERB_MAX),
@@ -180,6 +196,7 @@ const struct trace_table trace_tables[_LINE_MAX] = {
 	[LINE_ORDER]    = TABLE(order_fields),
 	[LINE_NAMES]    = TABLE(names_fields),
 	[LINE_LIFTED]   = TABLE(lifted_fields),
+	[LINE_RECALL]   = TABLE(recall_fields),
 	[LINE_ACTION]   = TABLE(action_fields),
 };
 

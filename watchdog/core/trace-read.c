@@ -361,6 +361,9 @@ static int read_event(struct trace_reader *r, struct scan *s, enum event_type ty
 	case EVENT_LIFTED:
 		k = scan_table(s, LINE_LIFTED, &e->lifted, &seen, NULL);
 		break;
+	case EVENT_RECALL:
+		k = scan_table(s, LINE_RECALL, &e->recall, &seen, NULL);
+		break;
 	case EVENT_POLICIES:
 	case EVENT_JOURNAL_LOST:
 	case EVENT_TIMEOUT:
@@ -391,7 +394,7 @@ static int read_head(struct trace_reader *r, struct scan *s, const char *word, s
 	static const struct { const char *head; enum event_type type; } events[] = {
 		{ "S", EVENT_SNAPSHOT }, { "G", EVENT_GROUP }, { "X", EVENT_GROUP_GONE }, { "R", EVENT_RESULT },
 		{ "D", EVENT_DRIFT }, { "E", EVENT_ENDPOINT }, { "p", EVENT_POLICIES }, { "O", EVENT_OPERATOR },
-		{ "N", EVENT_NAMES }, { "L", EVENT_LIFTED }, { "J", EVENT_JOURNAL_LOST }, { "T", EVENT_TIMEOUT },
+		{ "N", EVENT_NAMES }, { "L", EVENT_LIFTED }, { "J", EVENT_JOURNAL_LOST }, { "M", EVENT_RECALL }, { "T", EVENT_TIMEOUT },
 	};
 
 	r->n_tasks = 0;
@@ -418,7 +421,7 @@ static int read_head(struct trace_reader *r, struct scan *s, const char *word, s
 	} else if (n == 5 && memcmp(word, "begin", 5) == 0)
 		r->pending.type = TRACE_BEGIN;
 	else
-		return fail(r, "a line begins with one of S g G X R t D E p O N L J T A P init begin, not with '%.*s'",
+		return fail(r, "a line begins with one of S g G X R t D E p O N L J M T A P init begin, not with '%.*s'",
 			    (int) MIN(n, (size_t) 8), word);
 	return scan_more(s) ? fail(r, "something follows the end of the line") : 0;
 }

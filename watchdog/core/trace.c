@@ -363,6 +363,9 @@ void trace_put_event(struct trace_out *out, const struct event *e)
 	case EVENT_JOURNAL_LOST:
 		put_simple(out, "J ", e->now, 0, NULL);
 		break;
+	case EVENT_RECALL:
+		put_simple(out, "M ", e->now, LINE_RECALL, &e->recall);
+		break;
 	case EVENT_TIMEOUT:
 		put_simple(out, "T ", e->now, 0, NULL);
 		break;

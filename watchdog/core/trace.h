@@ -5,10 +5,14 @@
  *   reprieve-trace 1            first line
  *   P "text"                    a piece of the policies in force, canonical text
  *   init NOW SEED               the engine was (re)made: policies from the P lines before
- *   G NOW id=7 …                events of this head make groups, pause, a wait for names and what was lifted known
+ *   G NOW id=7 …                the groups it knew; what it asks for by that was done
+ *   O N L M NOW …               what else it knew, engine_recall(): a pause, a wait for names, what was lifted and
+ *                               barred; of lifelines what is not as the policies have it, waits for an answer, is
+ *                               due again, or failed
  *   begin                       from here on actions count
  *   S NOW … n=2 / g ID …        snapshot and its groups, per-CPU shares as c=CPU:RUN:WAIT,…
- *   G X R D E p O N L T         group, gone, result, drift, endpoint, policies, operator, names, lifted, timeout
+ *   G X R D E p O N L J T       group, gone, result, drift, endpoint, policies, operator, names, lifted, journal
+ *                               lost, timeout
  *   A id=9 verb=quota …         what the engine answered to the event before
  *   t pid=…                     a task of the result or action before
  *

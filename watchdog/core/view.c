@@ -43,7 +43,7 @@ bool engine_is_calm(const struct engine *e)
 	for (i = 0; i < e->n_memories; i++)
 		if (e->memories[i].until > e->now)
 			return false;
-	return !e->alarm && e->n_squeezes == 0;
+	return !e->alarm && e->n_squeezes == 0 && e->gone_n == 0;
 }
 
 const struct group_info *engine_group(const struct engine *e, uint64_t id)

@@ -2,9 +2,9 @@
 /* recorder: writes what the engine saw and did.
  *
  * /run is a tmpfs: a write costs microseconds and no disk, and the pages are not ours.
- * The record starts with everything a fresh engine needs to be in the same state (a calm
- * engine is a fresh one that knows policies, groups, pause and what was lifted), so one file
- * is one regression test. */
+ * The record starts with everything a fresh engine needs to be in the same state, so one file
+ * is one regression test. The event that ends the calm may end a pause as well, or a lifeline's
+ * time: what was known is that of before it, kept as text after every calm event. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 #include "ctl/recorder.h"
 
 #define BUFFER     (256 * 1024)
+#define HEAD       (2 * TRACE_LINE_MAX)    /* of it; in calm, behind that lies what is known */
 #define NUMBER_MAX 1000000000u          /* then from one again */
 
 struct recorder {
@@ -30,7 +31,8 @@ struct recorder {
 	uint32_t next;
 	const char *trouble, *remedy;   /* of the newest record */
 	bool news, was_said;
-	struct trace_out out;
+	usec_t known_at;                /* 0: nothing happened yet */
+	struct trace_out out, known;
 	char policies[CONF_TEXT_MAX];
 	char buf[BUFFER];
 };
@@ -163,11 +165,20 @@ struct recorder *recorder_free(struct recorder *r)
 	return NULL;
 }
 
+static void know(struct recorder *r, const struct engine *e)
+{
+	struct event known;
+
+	r->known_at = engine_now(e);
+	r->known = (struct trace_out){ .buf = r->buf + HEAD, .size = sizeof(r->buf) - HEAD, .userdata = r };
+	for (uint32_t at = 0; engine_recall(e, &at, &known);)
+		trace_put_event(&r->known, &known);
+}
+
 static void begin(struct recorder *r, const struct engine *e, const struct event *event)
 {
 	char name[32];
-	static struct engine_view view;
-	struct event known = { .now = event->now, .type = EVENT_GROUP };
+	struct event known = { .now = r->known_at ? r->known_at : event->now, .type = EVENT_GROUP };
 	uint32_t number = r->next >= NUMBER_MAX ? 1 : r->next;
 
 	r->trouble = NULL;
@@ -187,29 +198,17 @@ static void begin(struct recorder *r, const struct engine *e, const struct event
 	}
 	if (r->was_said)
 		r->news = true;
-	r->out = (struct trace_out){ .buf = r->buf, .size = sizeof(r->buf), .flush = flush, .userdata = r };
+	r->out = (struct trace_out){ .buf = r->buf, .size = HEAD, .flush = flush, .userdata = r };
 	trace_put_version(&r->out);
 	trace_put_text(&r->out, r->policies, strlen(r->policies));
-	trace_put_init(&r->out, event->now, engine_seed(e));
+	trace_put_init(&r->out, known.now, engine_seed(e));
 	for (uint32_t i = 0; (known.group = engine_group_at(e, i)) != NULL; i++)
 		trace_put_event(&r->out, &known);
-	engine_view(e, &view);
-	if (view.paused_until != 0 && event->type != EVENT_OPERATOR) {
-		struct event pause = { .now = event->now, .type = EVENT_OPERATOR, .order = { .verb = OPERATOR_PAUSE, .until = view.paused_until } };
-
-		str_copy(pause.order.reason, sizeof(pause.order.reason), view.pause_reason);
-		trace_put_event(&r->out, &pause);
-	}
-	if (view.names_since != 0 && event->type != EVENT_NAMES) {
-		struct event names = { .now = event->now, .type = EVENT_NAMES, .names = { .state = NAMES_AWAITED, .since = view.names_since } };
-
-		trace_put_event(&r->out, &names);
-	}
-	if ((view.served_until != 0 || view.barred_until != 0) && event->type != EVENT_LIFTED) {
-		struct event lifted = { .now = event->now, .type = EVENT_LIFTED, .lifted = { .until = view.served_until, .barred = view.barred_until } };
-
-		trace_put_event(&r->out, &lifted);
-	}
+	if (r->out.error == 0 && r->known.len > 0)
+		r->out.error = flush(&r->out);
+	if (r->out.error == 0 && r->known.len > 0)
+		r->out.error = r->known.error ? r->known.error : flush(&r->known);
+	r->out.size = sizeof(r->buf);
 	trace_put_begin(&r->out);
 }
 
@@ -218,6 +217,8 @@ void recorder_event(struct recorder *r, const struct engine *e, const struct eve
 	bool calm = engine_is_calm(e);
 
 	if (!r->under_way) {
+		if (calm)
+			know(r, e);
 		if (calm || event->type == EVENT_GROUP || event->type == EVENT_GROUP_GONE)
 			return;
 		begin(r, e, event);
@@ -236,6 +237,7 @@ void recorder_event(struct recorder *r, const struct engine *e, const struct eve
 	if (calm) {
 		cleanup_close(&r->fd);
 		r->under_way = false;
+		know(r, e);
 	}
 }
 

@@ -2,9 +2,10 @@
 /* replay: the same events in the same order give the same actions
  *
  * The record begins at a calm moment: an engine that is made anew there, and told
- * the groups, is the one that ran. Only its ids count from one again, so ids of
+ * what that one knew, is the one that ran. Only its ids count from one again, so ids of
  * the record are translated. What it asks for while it is told the groups (a
- * lifeline weight, say) was done long ago on the machine, and is answered as done.
+ * lifeline weight, say) was done long ago on the machine, and is answered as done; where
+ * it was not, the record says so after them.
  *
  * With other policies the ids of the record mean nothing: its results are left out,
  * every action is answered as done at once, a ranking with the latest that the
@@ -256,6 +257,16 @@ static int16_t other_endpoint(const struct replay *r, int16_t policy)
 	return -1;
 }
 
+static void remember(struct replay *r, uint64_t recorded, uint64_t own, uint64_t group, enum verb verb)
+{
+	if (r->n_ids == MAX_INFLIGHT)
+		memmove(&r->ids[0], &r->ids[1], --r->n_ids * sizeof(r->ids[0]));
+	r->ids[r->n_ids].recorded = recorded;
+	r->ids[r->n_ids].own = own;
+	r->ids[r->n_ids].group = group;
+	r->ids[r->n_ids++].verb = verb;
+}
+
 static int on_event(struct replay *r, struct trace_item *item)
 {
 	struct event *e = &item->event;
@@ -272,9 +283,17 @@ static int on_event(struct replay *r, struct trace_item *item)
 	if (k != 0)
 		return k;
 	r->now = e->now;
-	if (r->begun)
-		r->result.events++;
+	if (r->begun && r->result.events++ == 0)
+		r->begin = r->now;
 
+	if (e->type == EVENT_RECALL) {
+		if (r->begun)
+			return refuse(r, "what the engine knew before comes before the begin line");
+		if (r->other)
+			return 0;               /* of what the record's policies had asked for */
+		if (e->recall.what == RECALL_ASKED)
+			remember(r, e->recall.action, e->recall.action, e->recall.group, e->recall.verb);
+	}
 	if (e->type == EVENT_POLICIES) {
 		if (r->other)
 			return 0;               /* the other policies stay */
@@ -289,11 +308,13 @@ static int on_event(struct replay *r, struct trace_item *item)
 		for (i = 0; i < r->n_ids && r->ids[i].recorded != e->result.action; i++)
 			;
 		if (i == r->n_ids)
-			return 0;               /* of an action before the record began */
-		if (r->ids[i].verb == VERB_RANK)
-			ranking_keep(r, r->ids[i].group, &e->result);
-		e->result.action = r->ids[i].own;
-		memmove(&r->ids[i], &r->ids[i + 1], (--r->n_ids - i) * sizeof(r->ids[0]));
+			e->result.action = 0;   /* too late, or of before: it changes nothing, but a step it is */
+		else {
+			if (r->ids[i].verb == VERB_RANK)
+				ranking_keep(r, r->ids[i].group, &e->result);
+			e->result.action = r->ids[i].own;
+			memmove(&r->ids[i], &r->ids[i + 1], (--r->n_ids - i) * sizeof(r->ids[0]));
+		}
 		if (r->other)
 			return 0;
 	}
@@ -331,12 +352,7 @@ static int on_action(struct replay *r, const struct trace_item *item)
 		}
 		r->at++;
 	}
-	if (r->n_ids == MAX_INFLIGHT)
-		memmove(&r->ids[0], &r->ids[1], --r->n_ids * sizeof(r->ids[0]));
-	r->ids[r->n_ids].recorded = item->action.id;
-	r->ids[r->n_ids].own = is ? is->id : 0;
-	r->ids[r->n_ids].group = item->action.group;
-	r->ids[r->n_ids++].verb = item->action.verb;
+	remember(r, item->action.id, is ? is->id : 0, item->action.group, item->action.verb);
 	return 0;
 }
 
