@@ -6,5 +6,5 @@
 [  10.000] somebody keeps rewriting our value; given in, left alone for 10min on docker-ec039746d48900000000000000000000000000000000000000000 after 8650ms (everything-else)
 [  11.000] somebody rewrote our value; written again, at most once a second and five times on docker-a6ab79c3de2900000000000000000000000000000000000000000 after 9650ms (everything-else); for at most 1790s
 [  15.150] gone by itself on 29 cgroups under /system.slice after 13650ms (everything-else)
-334 events over 19.9 s: the same 127 actions
+332 events over 19.9 s: the same 127 actions
 the record ends in mid-incident: the guard died, or FlightRecorder= or the room in the run directory was used up; what came after is not in it

@@ -1,2 +1,2 @@
 [   1.250] alarm: cpu pressure 100% > 10%
-131 events over 15.9 s: the same 17 actions
+130 events over 15.9 s: the same 17 actions

@@ -4,4 +4,4 @@
 [   1.675] cpu wait of the canary 94.49% > 75% for 383ms (everything-else) -> 2 tasks are SCHED_OTHER now: fifo x2 on audio.service; for at most 30min
 [   7.150] gone by itself on audio.service after 5450ms (everything-else)
 [  17.150] incident over after 15.6s: nobody is harmed, nothing is squeezed
-167 events over 19.9 s: the same 29 actions
+166 events over 19.9 s: the same 29 actions

@@ -4,4 +4,4 @@
 [   6.950] giving back in steps on 30 cgroups under /system.slice (everything-else): cpu wait of postgresql.service 0% < 37.5%; for at most 29.9min
 [   9.150] gone by itself on 30 cgroups under /system.slice after 7650ms (everything-else)
 [  19.150] incident over after 17.8s: nobody is harmed, nothing is squeezed
-340 events over 23.9 s: the same 120 actions
+337 events over 23.9 s: the same 120 actions

@@ -4,4 +4,4 @@
 [   9.750] giving back in steps on 36 cgroups under /system.slice (rescue): cpu wait of postgresql.service 0% < 72%; for at most 895s
 [  10.150] gone by itself on 36 cgroups under /system.slice after 5650ms (rescue)
 [  20.150] incident over after 18.8s: nobody is harmed, nothing is squeezed
-370 events over 23.9 s: the same 138 actions
+368 events over 23.9 s: the same 138 actions

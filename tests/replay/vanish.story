@@ -5,4 +5,4 @@
 [   6.950] giving back in steps on 29 cgroups under /system.slice (everything-else): cpu wait of postgresql.service 0% < 37.5%; for at most 29.9min
 [   9.150] gone by itself on 29 cgroups under /system.slice after 7650ms (everything-else)
 [  19.150] incident over after 17.8s: nobody is harmed, nothing is squeezed
-312 events over 19.9 s: the same 116 actions
+309 events over 19.9 s: the same 116 actions

@@ -4,4 +4,4 @@
 [   1.350] cpu wait of postgresql.service 91.66% > 65.62% for 350ms (everything-else) -> quota failed: not permitted; is the cgroup tree mounted read-only, or a capability missing?; the next rung is taken on docker-2f12916233a300000000000000000000000000000000000000000; next: docker-2088a77ff5b500000000000000000000000000000000000000000 3%, docker-8b08dad478df00000000000000000000000000000000000000000 3%
 [   1.350] cpu wait of postgresql.service 91.66% > 65.62% for 350ms (everything-else) -> weight failed: not permitted; is the cgroup tree mounted read-only, or a capability missing?; left alone on docker-2f12916233a300000000000000000000000000000000000000000; next: docker-2088a77ff5b500000000000000000000000000000000000000000 3%, docker-8b08dad478df00000000000000000000000000000000000000000 3%
 [  19.363] incident over after 18s 13ms: nobody is harmed, nothing is squeezed
-563 events over 22.0 s: the same 357 actions
+560 events over 22.0 s: the same 357 actions

@@ -472,6 +472,8 @@ void check_after(struct sim *s, const struct event *ev)
 	}
 	if (s->n_squeezes)
 		check_ends(s);
-	if (ev->type == EVENT_SNAPSHOT && s->ticks % 1024 == 0)
+	if (ev->type == EVENT_SNAPSHOT && s->ticks >= s->check.calm_at + 1024) {
+		s->check.calm_at = s->ticks;
 		check_calm(s);
+	}
 }

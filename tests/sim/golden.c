@@ -107,6 +107,7 @@ static const struct {
 	{ "suspend", "the machine sleeps for an hour in mid-squeeze", EPISODE_SIBLINGS, MODE_ENFORCE, 3700, 12, then_sleep, false },
 	{ "writes-fail", "no write succeeds: said, tried otherwise, given up", EPISODE_SIBLINGS, MODE_ENFORCE, 8, 22, NULL, true },
 	{ "journal-lost", "the undo journal is lost in mid-squeeze: everything is put back, and stays so", EPISODE_SIBLINGS, MODE_ENFORCE, 10, 22, then_journal, false },
+	{ "blocked", "the disk hangs and no CPU is busy: a wide look in calm sees it; said, nothing squeezed", EPISODE_BLOCKED, MODE_ENFORCE, 9, 26, NULL, false },
 };
 
 static struct sim *small_machine(size_t i, struct trace_out *out)

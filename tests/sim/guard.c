@@ -13,7 +13,7 @@
 
 #include "conf/format.h"
 #include "core/explain.h"
-#include "ctl/recorder.h"
+#include "ctl/driver.h"
 #include "sim.h"
 
 static void note(struct sim *s, uint64_t v)
@@ -427,7 +427,7 @@ static void deliver(struct sim *s)
 
 static void tick(struct sim *s)
 {
-	bool sensing = s->sense & (SENSE_ALARM | SENSE_PROBE | SENSE_CANARY);
+	bool sensing = s->sense & (SENSE_ALARM | SENSE_PROBE | SENSE_CANARY), wide = s->now - s->last_wide >= SAMPLER_WIDE_EVERY;
 	usec_t window = s->now - s->last_snapshot;
 
 	s->ticks++;
@@ -447,6 +447,14 @@ static void tick(struct sim *s)
 	} else
 		machine_idle(&s->m, s->now, &s->snap);
 	s->last_snapshot = s->now;
+	if (!sensing && wide)
+		machine_wide(&s->m, s->now, &s->snap.machine);
+	if (sensing || wide)
+		s->last_wide = s->now;
+	/* Of a quiet machine the guard tells now and then. */
+	if (!sensing && !wide && s->snap.machine.cpu_some <= s->set.settings.alarm / DRIVER_GLANCE && s->now < s->last_told + DRIVER_TOLD)
+		return;
+	s->last_told = s->now;
 	s->sense &= ~(uint32_t) SENSE_SOON;
 	sim_step(s, &(struct event) { .type = EVENT_SNAPSHOT, .snapshot = &s->snap });
 }
@@ -521,7 +529,7 @@ struct sim *sim_new(uint64_t seed, int ncpu)
 	s->start = s->now = 1000 * USEC_PER_SEC;
 	s->dice.s = seed * 7919 + 1;
 	machine_init(&s->m, seed * 31 + 7);
-	s->m.last = s->last_snapshot = s->now;
+	s->m.last = s->last_snapshot = s->last_wide = s->now;
 	load_layout(&s->m, &s->dice, ncpu, s->now);
 	load_policies(&s->set, NULL);
 	s->load.dice.s = seed * 17 + 3;

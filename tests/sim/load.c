@@ -298,6 +298,20 @@ static void begin_blocked(struct machine *m, struct episode *e, struct dice *d, 
 	m->blocked = 40;
 }
 
+/* From its own dice: the others' are not to depend on it. */
+static void begin_stall(struct machine *m, struct episode *e, struct dice *d, usec_t now)
+{
+	struct dice own = { .s = now };
+
+	switch (dice_below(&own, 5)) {
+	case 0: m->io = (permyriad_t) dice_range(&own, 3000, 9800); m->iowait = m->io / 2; break;
+	case 1: m->mem = (permyriad_t) dice_range(&own, 1000, 9000); break;
+	case 2: m->steal = (permyriad_t) dice_range(&own, 200, 5000); break;
+	case 3: m->irq = (permyriad_t) dice_range(&own, 500, 5000); break;
+	default: m->blocked = (int) dice_range(&own, 4, 80); break;
+	}
+}
+
 static void begin_kthread(struct machine *m, struct episode *e, struct dice *d, usec_t now)
 {
 	m->kthread_node = 0;
@@ -339,6 +353,7 @@ static const struct {
 	[EPISODE_BLOCKED]   = { "blocked", false, 60, 300, begin_blocked },
 	[EPISODE_KTHREAD]   = { "kthread", false, 60, 300, begin_kthread },
 	[EPISODE_OWN_LIMIT] = { "own-limit", false, 60, 600, begin_own_limit },
+	[EPISODE_STALL]     = { "stall", false, 2, 300, begin_stall },
 };
 
 const char *episode_name(enum episode_kind kind)
@@ -357,6 +372,7 @@ static void end_episode(struct machine *m, struct episode *e)
 	case EPISODE_STEAL: m->steal = 0; break;
 	case EPISODE_IRQ: m->irq = 0; break;
 	case EPISODE_BLOCKED: m->io = m->mem = m->iowait = 0; m->blocked = 0; break;
+	case EPISODE_STALL: m->io = m->mem = m->iowait = m->steal = m->irq = 0; m->blocked = 0; break;
 	case EPISODE_KTHREAD: m->kthread_node = -1; break;
 	case EPISODE_BACKUP:
 	case EPISODE_APT: m->io = m->iowait = 0; break;
@@ -384,18 +400,31 @@ void load_add(struct load *l, enum episode_kind kind, usec_t from, usec_t until)
 		l->plan[l->n++] = (struct episode) { .kind = kind, .from = from, .until = until };
 }
 
+/* Wherever they fall. */
+static void plan_stalls(struct load *l, uint64_t seed, usec_t from, usec_t until, int n)
+{
+	struct dice d = { .s = ~seed };
+
+	for (int i = 0; i < n; i++) {
+		usec_t at = from + dice_below(&d, until - from);
+
+		load_add(l, EPISODE_STALL, at, at + (usec_t) dice_range(&d, kinds[EPISODE_STALL].seconds_min, kinds[EPISODE_STALL].seconds_max) * USEC_PER_SEC);
+	}
+}
+
 void load_plan(struct load *l, uint64_t seed, usec_t from, usec_t until, bool dense)
 {
 	static const enum episode_kind harmless[] = { EPISODE_BUILD, EPISODE_BACKUP, EPISODE_APT, EPISODE_LOGROTATE };
 	usec_t at = from;
 
 	l->dice.s = seed;
+	plan_stalls(l, seed, from, until, dense ? 8 : 1);
 	for (;;) {
 		enum episode_kind kind;
 		usec_t gap = dense ? (usec_t) dice_range(&l->dice, 20, 1500) * USEC_PER_SEC : (usec_t) dice_range(&l->dice, 0, 38 * 3600) * USEC_PER_SEC;
 
 		if (dense || dice_chance(&l->dice, 2000))
-			kind = (enum episode_kind) dice_below(&l->dice, _EPISODE_MAX);
+			kind = (enum episode_kind) dice_below(&l->dice, EPISODE_STALL);
 		else
 			kind = harmless[dice_below(&l->dice, ELEMENTSOF(harmless))];
 		at += gap;
@@ -419,7 +448,7 @@ void load_run(struct load *l, struct machine *m, usec_t now)
 			kinds[e->kind].begin(m, e, &l->dice, now);
 		} else if (e->on && now >= e->until)
 			end_episode(m, e);
-		busy |= e->on;
+		busy |= e->on && e->kind != EPISODE_STALL;
 		if (e->on && e->kind == EPISODE_BOMB && e->n_sets)      /* the table fills up, unless pids.max is in the way */
 			for (int k = 0; k < e->n_nodes; k++) {
 				struct node *n = &m->nodes[e->nodes[k]];

@@ -489,10 +489,32 @@ static void canary_sense(struct machine *m, usec_t now, bool on, struct canary_s
 	}
 }
 
+void machine_wide(const struct machine *m, usec_t now, struct machine_sample *x)
+{
+	bool psi = m->pressure == PRESSURE_PSI;
+	int tasks = 200;
+
+	for (int i = 0; i < m->n_nodes; i++)
+		if (m->nodes[i].alive)
+			tasks += m->nodes[i].pids;
+	for (int i = 0; i < m->n_sets; i++)
+		if (m->sets[i].alive && now > m->sets[i].from && now <= m->sets[i].until)
+			tasks += m->sets[i].tasks;
+	x->iowait = m->iowait;
+	x->steal = m->steal;
+	x->irq = m->irq;
+	x->mem_some = psi ? m->mem : -1;
+	x->mem_full = psi ? m->mem / 2 : -1;
+	x->io_some = psi ? m->io : -1;
+	x->io_full = psi ? m->io / 2 : -1;
+	x->blocked = m->blocked;
+	x->tasks = MIN(tasks, m->tasks_max);
+	x->tasks_max = m->tasks_max;
+}
+
 void machine_sense(struct machine *m, usec_t now, usec_t window, bool groups, bool canary, struct snapshot *ret)
 {
 	double all = m->ncpu * (double) window, busy = m->total_run;
-	int tasks = 200;
 
 	ret->window = window;
 	ret->source = groups ? m->source : GROUP_SOURCE_NONE;
@@ -500,23 +522,15 @@ void machine_sense(struct machine *m, usec_t now, usec_t window, bool groups, bo
 	ret->lost = 0;
 	ret->n_groups = ret->n_cpu = 0;
 	canary_sense(m, now, canary, &ret->canary);
-	for (int i = 0; i < m->n_nodes; i++) {
-		if (m->nodes[i].alive)
-			tasks += m->nodes[i].pids;
+	for (int i = 0; i < m->n_nodes; i++)
 		busy += m->nodes[i].rt + m->nodes[i].kthread;
-	}
-	for (int i = 0; i < m->n_sets; i++)
-		if (m->sets[i].alive && now > m->sets[i].from && now <= m->sets[i].until)
-			tasks += m->sets[i].tasks;
 	ret->machine = (struct machine_sample) {
 		.ncpu = (uint16_t) m->ncpu,
-		.user = of(busy * 0.8, all), .system = of(busy * 0.2, all), .iowait = m->iowait, .steal = m->steal, .irq = m->irq,
+		.user = of(busy * 0.8, all), .system = of(busy * 0.2, all),
 		.cpu_some = m->pressure == PRESSURE_NONE ? -1 : of(m->some * (0.97 + dice_unit(&m->dice) * 0.03), 1),
-		.mem_some = m->pressure == PRESSURE_PSI ? m->mem : -1, .mem_full = m->pressure == PRESSURE_PSI ? m->mem / 2 : -1,
-		.io_some = m->pressure == PRESSURE_PSI ? m->io : -1, .io_full = m->pressure == PRESSURE_PSI ? m->io / 2 : -1,
-		.runnable = m->runnable, .blocked = m->blocked, .tasks = MIN(tasks, m->tasks_max), .tasks_max = m->tasks_max,
-		.sched_ext = m->sched_ext,
+		.runnable = m->runnable, .sched_ext = m->sched_ext,
 	};
+	machine_wide(m, now, &ret->machine);
 	ret->machine.idle = MAX(0, 10000 - ret->machine.user - ret->machine.system - ret->machine.iowait - ret->machine.steal - ret->machine.irq);
 	for (int i = 0; i < m->n_nodes; i++)
 		ret->machine.forks += (int32_t) m->nodes[i].forks;
@@ -564,7 +578,7 @@ void machine_sense(struct machine *m, usec_t now, usec_t window, bool groups, bo
 	}
 }
 
-/* Only the pressure is read in calm. */
+/* Only the pressure is read in calm, but for a wide look now and then. */
 void machine_calm(const struct machine *m, usec_t window, permyriad_t some, struct snapshot *ret)
 {
 	ret->window = window;
@@ -575,7 +589,7 @@ void machine_calm(const struct machine *m, usec_t window, permyriad_t some, stru
 	ret->machine = (struct machine_sample) {
 		.ncpu = (uint16_t) m->ncpu, .user = -1, .system = -1, .iowait = -1, .steal = -1, .irq = -1, .idle = -1,
 		.cpu_some = m->pressure == PRESSURE_NONE ? -1 : some, .mem_some = -1, .mem_full = -1, .io_some = -1, .io_full = -1,
-		.runnable = -1, .blocked = -1, .forks = -1, .tasks = -1, .tasks_max = m->tasks_max,
+		.runnable = -1, .blocked = -1, .forks = -1, .tasks = -1, .tasks_max = -1,
 	};
 }
 

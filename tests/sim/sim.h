@@ -24,7 +24,7 @@
 #define SIM_CPUS      16
 #define SIM_SET_TASKS 128       /* of a bigger set, the rest follows task 127 */
 #define SIM_PENDING   1200
-#define SIM_PLANS     64
+#define SIM_PLANS     72
 
 /* ---- dice ---- */
 struct dice { uint64_t s; };
@@ -141,6 +141,7 @@ void machine_run(struct machine *m, usec_t now, bool canary);
 /* What the sensors say of the latest window; groups only when asked. */
 void machine_sense(struct machine *m, usec_t now, usec_t window, bool groups, bool canary, struct snapshot *ret);
 void machine_calm(const struct machine *m, usec_t window, permyriad_t some, struct snapshot *ret);
+void machine_wide(const struct machine *m, usec_t now, struct machine_sample *x);        /* into it: all that is neither CPU time nor its pressure */
 /* A quick window while nothing is going on. */
 void machine_idle(struct machine *m, usec_t now, struct snapshot *ret);
 
@@ -157,6 +158,7 @@ enum episode_kind {
 	EPISODE_BIG_HOG,        /* one cgroup with many hogs: harms nobody */
 	EPISODE_OVERLOAD,       /* every service wants more */
 	EPISODE_STEAL, EPISODE_IRQ, EPISODE_BLOCKED, EPISODE_KTHREAD, EPISODE_OWN_LIMIT,
+	EPISODE_STALL,          /* one of these and no load: in calm, beside whatever else is planned */
 	_EPISODE_MAX
 };
 
@@ -213,6 +215,7 @@ struct check {
 	usec_t operator_at;             /* the latest order or new policies */
 	uint64_t last_id;
 	uint32_t timeouts_in_row;
+	uint64_t calm_at;               /* tick of the latest look whether it is calm */
 
 	usec_t squeezed_since;          /* anything at all; 0: nothing */
 	struct check_node {
@@ -232,7 +235,7 @@ struct check {
 
 struct sim {
 	uint64_t seed;
-	usec_t now, last_snapshot, next_tick, start, end;
+	usec_t now, last_snapshot, last_wide, last_told, next_tick, start, end;
 	usec_t sense_since;             /* SENSE_PROBE wanted since */
 	uint32_t sense;
 	struct machine m;

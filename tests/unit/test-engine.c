@@ -53,6 +53,48 @@ static void an_alarm_for_the_disk(void **state)
 	world_free(w);
 }
 
+/* So it does for whatever else may begin one; below its limit, nothing does, and a host that takes
+ * three per cent, a tick of ten milliseconds now and then, keeps no alarm up either. */
+static void an_alarm_for_the_rest(void **state)
+{
+	static const struct { permyriad_t steal, irq; int32_t blocked, tasks; permyriad_t mem_full, cpu; const char *said; } cases[] = {
+		{ 300, 0, 0, 300, 0, 100, NULL }, { 900, 1900, 0, 26000, 1900, 100, NULL },
+		{ 1200, 0, 0, 300, 0, 100, "alarm: stolen CPU time 12% > 10%\n" }, { 0, 2500, 0, 300, 0, 100, "alarm: CPU time in interrupts 25% > 20%\n" },
+		{ 0, 0, 0, 29491, 0, 100, "alarm: task table in use 89.99% > 80%\n" }, { 0, 0, 0, 300, 3000, 100, "alarm: memory pressure (full) 30% > 20%\n" },
+		{ 0, 0, 40, 300, -1, 100, "alarm: 40 tasks blocked by the disk (limit 16)\n" }, { 0, 0, 40, 300, 0, 100, NULL },
+		{ 5000, 0, 0, 300, 0, 4000, "alarm: cpu pressure 40% > 10%\n" },
+	};
+	unsigned i, k;
+
+	for (i = 0; i < ELEMENTSOF(cases); i++) {
+		struct world *w = siblings(MODE_ENFORCE, 0);
+		struct machine_sample *m = &w->s.machine;
+
+		w->now += 250 * MS;
+		world_begin(w, 250 * MS, cases[i].cpu);
+		m->steal = cases[i].steal;
+		m->irq = cases[i].irq;
+		m->blocked = cases[i].blocked;
+		m->tasks = cases[i].tasks;
+		m->mem_full = cases[i].mem_full;
+		m->io_full = cases[i].mem_full < 0 ? -1 : 0;
+		world_send(w);
+		assert_int_equal(w->whys[WHY_ALARM], cases[i].said != NULL);
+		if (cases[i].said != NULL) {
+			assert_said(w, cases[i].said);
+			for (k = 0; k < 160; k++) {
+				w->now += 100 * MS;
+				world_begin(w, 100 * MS, 100)->machine.steal = k % 5 < 3 ? 500 : 0;
+				world_sample(w, 3, 2500, 20, 2500, 20);
+				world_send(w);
+			}
+			assert_int_equal(w->whys[WHY_CALM], 1);
+		}
+		assert_true(engine_is_calm(w->e));
+		world_free(w);
+	}
+}
+
 /* Nobody is harmed: hogs may use all they want. */
 static void harmless_hogs(void **state)
 {
@@ -239,7 +281,7 @@ static void blocked_without_psi(void **state)
 	}
 	assert_int_equal(w->whys[WHY_ALARM], 1);
 	assert_int_equal(w->whys[WHY_TRIAGE], 1);
-	assert_said(w, "alarm: cpu pressure 0%, but there is trouble with the disk, ");
+	assert_said(w, "alarm: 37 tasks blocked by the disk (limit 16)\n");
 	assert_said(w, "cause: memory or disk, ");
 	assert_said(w, " tasks blocked by the disk (limit 16); ");
 	engine_view(w->e, &v);
@@ -327,6 +369,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calm_is_cheap),
 		cmocka_unit_test(alarm_begins_and_ends), cmocka_unit_test(an_alarm_for_the_disk),
+		cmocka_unit_test(an_alarm_for_the_rest),
 		cmocka_unit_test(harmless_hogs),
 		cmocka_unit_test(observe_touches_nothing),
 		cmocka_unit_test(too_many_victims),

@@ -213,6 +213,59 @@ static void without_pressure(void **state)
 	remove_root(root);
 }
 
+/* In calm now and then: all that may be trouble while no CPU is short, over a window of its own. */
+static void a_wide_look(void **state)
+{
+	char root[] = "/tmp/test-machine.XXXXXX";
+	struct machine_sample s;
+	struct machine *m;
+
+	make_root(root);
+	write_file(root, "/proc/pressure/cpu", "some total=1000000\nfull total=0\n");
+	write_file(root, "/proc/pressure/io", "some total=0\nfull total=0\n");
+	assert_int_equal(machine_open(root, &m), 0);
+	/* 1000 ticks, 120 of them stolen, 250 in interrupts. */
+	write_file(root, "/proc/stat",
+		   "cpu  51732 7 52412 171231 1185 53 1740 296 0 0\ncpu0 1\ncpu1 1\nprocesses 4751\nprocs_running 9\nprocs_blocked 22\n");
+	write_file(root, "/proc/pressure/cpu", "some total=1005000\nfull total=0\n");
+	write_file(root, "/proc/pressure/io", "some total=2000000\nfull total=1000000\n");
+	write_file(root, "/proc/loadavg", "0 0 0 1/30000 5\n");
+	assert_int_equal(machine_read_calm(m, 250000, &s), 0);
+	assert_true(s.steal == -1 && s.irq == -1 && s.blocked == -1 && s.tasks == -1 && s.tasks_max == -1 && s.io_full == -1);
+	machine_read_wide(m, 5 * USEC_PER_SEC, &s);
+	assert_int_equal(s.cpu_some, 200);
+	assert_int_equal(s.steal, 1200);
+	assert_int_equal(s.irq, 2500);
+	assert_int_equal(s.blocked, 22);
+	assert_int_equal(s.tasks, 30000);
+	assert_int_equal(s.tasks_max, 31000);
+	assert_int_equal(s.io_some, 4000);
+	assert_int_equal(s.io_full, 2000);
+	assert_int_equal(s.mem_full, -1);
+	machine_close(m);
+	remove_root(root);
+}
+
+/* The stand-in for the pressure is an average over calm reads; a wide look is none. */
+static void a_wide_look_without_pressure(void **state)
+{
+	char root[] = "/tmp/test-machine.XXXXXX";
+	struct machine_sample s;
+	struct machine *m;
+
+	make_root(root);
+	write_file(root, "/proc/loadavg", "0 0 0 4/200 5\n");
+	assert_int_equal(machine_open(root, &m), 0);
+	assert_int_equal(machine_read_calm(m, 250000, &s), 0);
+	machine_read_wide(m, 5 * USEC_PER_SEC, &s);
+	assert_int_equal(s.cpu_some, 2500);
+	assert_int_equal(s.blocked, 1);
+	assert_int_equal(machine_read_calm(m, 250000, &s), 0);
+	assert_int_equal(s.cpu_some, 4375);
+	machine_close(m);
+	remove_root(root);
+}
+
 static void captured_roots(void **state)
 {
 	struct machine_sample s;
@@ -237,7 +290,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stat_text), cmocka_unit_test(small_texts), cmocka_unit_test(shares_of_a_window),
-		cmocka_unit_test(without_pressure), cmocka_unit_test(captured_roots),
+		cmocka_unit_test(without_pressure), cmocka_unit_test(a_wide_look), cmocka_unit_test(a_wide_look_without_pressure), cmocka_unit_test(captured_roots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

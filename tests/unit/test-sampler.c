@@ -132,8 +132,8 @@ static void calm_is_one_number(void **state)
 	assert_int_equal(snap.source, GROUP_SOURCE_NONE);
 }
 
-/* A disk that everybody waits for needs no busy CPU: seen in calm, over five seconds. */
-static void calm_sees_stalls_that_last(void **state)
+/* A disk that everybody waits for, or a host that takes time away, needs no busy CPU: seen in calm, over five seconds. */
+static void calm_sees_trouble_that_lasts(void **state)
 {
 	usec_t now;
 
@@ -141,14 +141,22 @@ static void calm_sees_stalls_that_last(void **state)
 	start();
 	now = boottime();
 	put("/proc/pressure/io", "some total=60778796\nfull total=14555949\n");
-	assert_int_equal(sampler_calm(s, now + SAMPLER_STALLS_EVERY / 2, &snap), 0);
+	put("/proc/stat", "cpu  248277 9264 122829 256952 1403 0 3703 1097 0 0\ncpu0 1\ncpu1 1\nprocesses 9620300\nprocs_running 4\nprocs_blocked 3\n");
+	assert_int_equal(sampler_calm(s, now + SAMPLER_WIDE_EVERY / 2, &snap), 0);
 	assert_int_equal(snap.machine.io_full, -1);
-	assert_int_equal(sampler_calm(s, now + SAMPLER_STALLS_EVERY + 1000, &snap), 0);
+	assert_int_equal(sampler_calm(s, now + SAMPLER_WIDE_EVERY + 1000, &snap), 1);
 	assert_in_range(snap.machine.io_full, 5900, 6000);
 	assert_in_range(snap.machine.io_some, 7900, 8000);
 	assert_int_equal(snap.machine.mem_full, 0);
-	assert_int_equal(sampler_calm(s, now + SAMPLER_STALLS_EVERY + 251000, &snap), 0);
+	assert_int_equal(snap.machine.steal, 2000);
+	assert_int_equal(snap.machine.irq, 0);
+	assert_int_equal(snap.machine.blocked, 3);
+	assert_int_equal(snap.machine.tasks, 168);
+	assert_int_equal(snap.machine.forks, -1);
+	assert_int_equal(snap.n_groups, 0);
+	assert_int_equal(sampler_calm(s, now + SAMPLER_WIDE_EVERY + 251000, &snap), 0);
 	assert_int_equal(snap.machine.io_full, -1);
+	assert_int_equal(snap.machine.steal, -1);
 }
 
 static void alarm_without_probe(void **state)
@@ -355,7 +363,7 @@ static void a_canary_without_a_place(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(calm_is_one_number), T(calm_sees_stalls_that_last), T(alarm_without_probe), T(pids_come_round), T(a_new_group_is_told_in_time),
+		T(calm_is_one_number), T(calm_sees_trouble_that_lasts), T(alarm_without_probe), T(pids_come_round), T(a_new_group_is_told_in_time),
 		T(no_pressure_no_v2), T(our_own_group), T(nothing_to_sample), T(the_canary_gives_its_turns), T(a_canary_without_a_place),
 	};
 

@@ -53,9 +53,10 @@ static struct triage decide(unsigned windows)
 {
 	struct triage t;
 
-	do
+	do {
+		triage_watch(&st->m, &st->s);
 		triage_decide(&st->m, &st->s, &st->h, &st->g, 7500, &t);
-	while (--windows > 0);
+	} while (--windows > 0);
 	return t;
 }
 
@@ -229,7 +230,44 @@ static void beside(void **state)
 	assert_int_equal(t.all, three & ~(1u << FOUND_STEAL));
 }
 
-/* Where the kernel tells no pressure, the number of blocked tasks does: eight per CPU. */
+/* A hog on every CPU, and nobody is fully stalled any more: then it counts that some are. Never
+ * the cause by itself, and nothing where a CPU is idle. */
+static void some_are_stalled(void **state)
+{
+	static const struct { permyriad_t mem, io, full, idle, iowait; uint32_t all; } cases[] = {
+		{ 5000, 9500, 0, 0, 0, 1u << FOUND_MEMORY_SOME | 1u << FOUND_IO_SOME }, { 5000, 9500, 0, 500, 400, 1u << FOUND_MEMORY_SOME | 1u << FOUND_IO_SOME },
+		{ 3900, 7900, 0, 0, 0, 0 }, { 9500, 9500, 0, 500, 1000, 0 }, { 9500, 9500, 0, 4000, -1, 0 }, { 9500, 9500, 0, -1, -1, 0 },
+		{ 9500, 9500, 3000, 0, 0, 1u << FOUND_MEMORY | 1u << FOUND_IO_SOME }, { -1, -1, -1, 0, 0, 0 },
+	};
+	struct triage t;
+	unsigned i;
+
+	suspects(1, 1000, 0);
+	for (i = 0; i < ELEMENTSOF(cases); i++) {
+		memset(&st->m, 0, sizeof(st->m));
+		st->s.machine.mem_some = cases[i].mem;
+		st->s.machine.io_some = cases[i].io;
+		st->s.machine.mem_full = st->s.machine.io_full = cases[i].full;
+		st->s.machine.idle = cases[i].idle;
+		st->s.machine.iowait = cases[i].iowait;
+		st->h.level[IMPORTANCE_LOGIN] = 9000;
+		assert_int_equal(decide(1).all, 0);     /* one odd window */
+		t = decide(40);
+		assert_int_equal(t.cause, CAUSE_RUNAWAY);
+		assert_int_equal(t.all, cases[i].all);
+		if (t.all & (1u << FOUND_IO_SOME)) {
+			assert_in_range(t.found[FOUND_IO_SOME].measured, 9400, 9500);
+			assert_int_equal(t.found[FOUND_IO_SOME].limit, 2 * TRIAGE_IO_FULL);
+			assert_string_equal(triage_measure(FOUND_IO_SOME), "io pressure (some)");
+		}
+		st->h.level[IMPORTANCE_LOGIN] = 100;
+		assert_int_equal(decide(1).cause, cases[i].full > 0 ? CAUSE_BLOCKED : CAUSE_NONE);
+		assert_int_equal(triage_alarming(&st->m.level, 1), cases[i].full > 0 ? FOUND_MEMORY : _FOUND_MAX);
+	}
+}
+
+/* Where the kernel tells no pressure, the number of blocked tasks does: eight per CPU; else it
+ * is evidence, and no more. */
 static void blocked_tasks(void **state)
 {
 	static const struct { permyriad_t full; int32_t blocked; unsigned windows; enum cause cause; } cases[] = {
@@ -247,7 +285,9 @@ static void blocked_tasks(void **state)
 		st->s.machine.blocked = cases[i].blocked;
 		t = decide(cases[i].windows);
 		assert_int_equal(t.cause, cases[i].cause);
-		if (t.cause != CAUSE_BLOCKED)
+		if (cases[i].full >= 0)
+			assert_true(t.all & (1u << FOUND_TASKS));
+		else if (t.cause != CAUSE_BLOCKED)
 			continue;
 		assert_int_equal(t.found[FOUND_TASKS].limit, 16);
 		assert_true(t.found[FOUND_TASKS].measured >= 16);
@@ -275,7 +315,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(crowds), T(not_cpu), T(without_harm), T(beside), T(blocked_tasks), T(self),
+		T(runaway_or_overload), T(strangers_are_no_pattern), T(forks), T(crowds), T(not_cpu), T(without_harm), T(beside), T(some_are_stalled), T(blocked_tasks), T(self),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

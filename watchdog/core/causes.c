@@ -15,6 +15,17 @@
 
 _Static_assert(_FOUND_MAX <= ENGINE_FINDINGS, "status has no room for all of them");
 
+void causes_measured(enum finding f, const struct found *x, struct reason *r, char text[static REASON_TEXT_MAX])
+{
+	bool tasks = f == FOUND_TASKS;
+
+	r->measured = tasks ? PERMYRIAD_UNKNOWN : x->measured;
+	r->limit = tasks ? PERMYRIAD_UNKNOWN : x->limit;
+	(void)str_copy(text, REASON_TEXT_MAX, triage_measure(f));
+	if (tasks)
+		(void)str_format(text, REASON_TEXT_MAX, "%d %s (limit %d)", (int)x->measured, triage_measure(f), (int)x->limit);
+}
+
 static void say(struct engine *e, enum finding f)
 {
 	const struct found *x = &e->triage.found[f];
@@ -29,13 +40,9 @@ static void say(struct engine *e, enum finding f)
 		r.victim = x->group;
 	else if (f != FOUND_PIDS && h->n_victims > 0 && h->victims[0].level > 0)
 		r.victim = h->victims[0].id;
-	r.measured = f == FOUND_TASKS ? PERMYRIAD_UNKNOWN : x->measured;
-	r.limit = f == FOUND_TASKS ? PERMYRIAD_UNKNOWN : x->limit;
-	/* Of one cause there are several kinds. */
-	(void)str_copy(text, sizeof(text), r.cause == CAUSE_BLOCKED ? triage_measure(f) : "");
-	if (f == FOUND_TASKS)
-		(void)str_format(text, sizeof(text), "%d %s (limit %d)", (int)x->measured, triage_measure(f), (int)x->limit);
-	(void)engine_report(e, WHY_TRIAGE, &r, x->group, text);
+	causes_measured(f, x, &r, text);
+	/* Only of this cause there are several kinds. */
+	(void)engine_report(e, WHY_TRIAGE, &r, x->group, r.cause == CAUSE_BLOCKED ? text : "");
 }
 
 void causes_say(struct engine *e)

@@ -256,6 +256,7 @@ void engine_open_incident(struct engine *e, uint32_t pool);
 
 /* causes.c */
 void causes_say(struct engine *e);                      /* of the latest triage */
+void causes_measured(enum finding f, const struct found *x, struct reason *r, char text[static REASON_TEXT_MAX]);      /* as a reason has it */
 uint32_t causes_view(const struct engine *e, struct engine_finding ret[static ENGINE_FINDINGS]);
 
 /* relief.c */

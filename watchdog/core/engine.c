@@ -209,34 +209,22 @@ static permyriad_t pressure_of(const struct snapshot *s)
 	return PERMYRIAD_UNKNOWN;
 }
 
-static bool other_trouble(const struct snapshot *s, permyriad_t part)
-{
-	const struct machine_sample *m = &s->machine;
-
-	return triage_blocked(s) >= triage_blocked_limit(s) / part || m->steal >= TRIAGE_STEAL / part || m->irq >= TRIAGE_IRQ / part || m->mem_full >= TRIAGE_MEM_FULL / part ||
-	       m->io_full >= TRIAGE_IO_FULL / part ||
-	       (m->tasks > 0 && m->tasks_max > 0 && (int64_t)m->tasks * PERMYRIAD_FULL / m->tasks_max >= TRIAGE_PIDS / part);
-}
-
-static void start_alarm(struct engine *e, const struct snapshot *s)
+/* Where no CPU is short, `other` is what begins it. */
+static void start_alarm(struct engine *e, const struct snapshot *s, const struct triage_levels *l, enum finding other)
 {
 	struct reason r = { .why = WHY_ALARM, .measured = e->pressure, .limit = e->set.settings.alarm, .policy = -1 };
-	const char *what = "";
+	char text[REASON_TEXT_MAX] = "";
 
-	if (e->pressure <= r.limit && s->machine.mem_full >= TRIAGE_MEM_FULL) {
-		what = "memory pressure (full)";
-		r.measured = s->machine.mem_full;
-		r.limit = TRIAGE_MEM_FULL;
-	} else if (e->pressure <= r.limit && s->machine.io_full >= TRIAGE_IO_FULL) {
-		what = "io pressure (full)";
-		r.measured = s->machine.io_full;
-		r.limit = TRIAGE_IO_FULL;
+	if (e->pressure <= r.limit) {
+		struct found x = triage_found(l, other);
+
+		causes_measured(other, &x, &r, text);
 	}
 	e->alarm = true;
 	e->quiet_since = e->low_since = 0;
 	e->harm_from = e->now - MIN(e->now, s->window * (usec_t)MAX(e->pressure, 0) / PERMYRIAD_FULL);
 	e->tasks_before = s->machine.tasks;
-	(void)engine_report(e, WHY_ALARM, &r, GROUP_NONE, what);
+	(void)engine_report(e, WHY_ALARM, &r, GROUP_NONE, text);
 	sense(e, SENSE_ALARM | SENSE_PROBE | SENSE_CANARY | SENSE_SOON, &r);
 }
 
@@ -410,8 +398,13 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	if (s->machine.ncpu > 0)
 		e->ncpu = s->machine.ncpu;
 	if (!e->alarm) {
-		if (s->window <= EVENT_GAP && (e->pressure > alarm || other_trouble(s, 1)))
-			start_alarm(e, s);
+		struct triage_levels l;
+		enum finding other;
+
+		triage_levels(s, &l);
+		other = triage_alarming(&l, 1);
+		if (s->window <= EVENT_GAP && (e->pressure > alarm || other != _FOUND_MAX))
+			start_alarm(e, s, &l, other);
 		return 0;
 	}
 	e->last_snapshot = e->now;
@@ -430,6 +423,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 	}
 	if (groups_refresh(&e->groups, &e->set, e->now))
 		orders_shelter(e);
+	triage_watch(&e->triage_memory, s);
 	e->tasks_now = s->machine.tasks;
 	e->runnable = triage_many(s) ? s->machine.runnable : -1;
 	if (s->n_groups > 0 || s->canary.wall_us >= 0) {
@@ -457,7 +451,7 @@ static int on_snapshot(struct engine *e, const struct snapshot *s)
 		engine_open_incident(e, e->set.settings.mode == MODE_RESCUE ? 0 : keenest_pool(e));
 	inside_watch(e);
 	endpoints_ask(e);
-	if (e->pressure >= alarm || other_trouble(s, 2) || remembers(e))
+	if (e->pressure >= alarm || triage_alarming(&e->triage_memory.level, 2) != _FOUND_MAX || remembers(e))
 		e->low_since = 0;
 	else if (e->low_since == 0)
 		e->low_since = e->now;

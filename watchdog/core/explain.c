@@ -215,13 +215,9 @@ static void report(const struct engine *e, const struct action *a, char *buf, si
 
 	switch (r->why) {
 	case WHY_ALARM:
-		if (r->text[0] == '\0' && r->measured <= r->limit) {
-			(void)str_appendf(buf, size, "alarm: cpu pressure %s, but there is trouble with the disk, stolen time, interrupts or the task table",
-					  r->measured < 0 ? "unknown" : units_format_permyriad(r->measured, m));
-			return;
-		}
-		(void)str_appendf(buf, size, "alarm: %s %s > %s", r->text[0] ? r->text : "cpu pressure", units_format_permyriad(r->measured, m),
-				  units_format_permyriad(r->limit, l));
+		(void)str_appendf(buf, size, "alarm: %s", r->text[0] ? r->text : "cpu pressure");
+		if (r->measured >= 0)
+			(void)str_appendf(buf, size, " %s %s %s", units_format_permyriad(r->measured, m), r->measured > r->limit ? ">" : ">=", units_format_permyriad(r->limit, l));
 		return;
 	case WHY_CALM:
 		(void)str_appendf(buf, size, "calm: cpu pressure %s", r->measured < 0 ? "unknown" : units_format_permyriad(r->measured, m));

@@ -17,30 +17,100 @@
 #include "base/macro.h"
 
 #define ALIKE_PART    4                 /* who ran in one window of the last second counts for less, but for a quarter of the average */
-#define BLOCKED_MOST  1000000           /* beyond: as many */
-#define BLOCKED_SCALE 100               /* a smoothed level of few whole tasks would never get there */
 
-static void smooth(permyriad_t *v, permyriad_t now)
+static const struct { enum cause cause; const char *measure; permyriad_t limit; } findings[_FOUND_MAX] = {
+	[FOUND_OWN_LIMIT] = { CAUSE_OWN_LIMIT, "throttled by its own limit", TRIAGE_OWN_LIMIT },
+	[FOUND_PIDS] = { CAUSE_PIDS, "task table in use", TRIAGE_PIDS },
+	[FOUND_STEAL] = { CAUSE_STEAL, "stolen CPU time", TRIAGE_STEAL },
+	[FOUND_IRQ] = { CAUSE_IRQ, "CPU time in interrupts", TRIAGE_IRQ },
+	[FOUND_SCHED_EXT] = { CAUSE_SCHED_EXT, "cpu wait under sched_ext", 0 },
+	[FOUND_MEMORY] = { CAUSE_BLOCKED, "memory pressure (full)", TRIAGE_MEM_FULL },
+	[FOUND_IO] = { CAUSE_BLOCKED, "io pressure (full)", TRIAGE_IO_FULL },
+	[FOUND_MEMORY_SOME] = { CAUSE_BLOCKED, "memory pressure (some)", TRIAGE_MEM_SOME },
+	[FOUND_IO_SOME] = { CAUSE_BLOCKED, "io pressure (some)", TRIAGE_IO_SOME },
+	[FOUND_TASKS] = { CAUSE_BLOCKED, "tasks blocked by the disk", TRIAGE_BLOCKED * PERMYRIAD_FULL },
+	[FOUND_KERNEL] = { CAUSE_KERNEL, "blame of kernel threads", PERMYRIAD_FULL / 2 },
+	[FOUND_REALTIME] = { CAUSE_REALTIME, "real-time tasks, of one CPU", TRIAGE_RT_PART },
+};
+
+/* Those that the machine's own figures tell; the first ones are trouble by themselves. */
+#define ALARMING 6
+static const enum finding told[] = {
+	FOUND_STEAL, FOUND_IRQ, FOUND_MEMORY, FOUND_IO, FOUND_TASKS, FOUND_PIDS, FOUND_MEMORY_SOME, FOUND_IO_SOME,
+};
+
+enum cause triage_cause(enum finding f) { return findings[f].cause; }
+const char *triage_measure(enum finding f) { return findings[f].measure; }
+
+void triage_levels(const struct snapshot *s, struct triage_levels *ret)
 {
-	if (now >= 0)
-		*v = (permyriad_t)(*v + (now - *v) / TRIAGE_SMOOTH);
+	const struct machine_sample *m = &s->machine;
+	bool busy = m->idle >= 0 && (int64_t)m->idle + MAX(m->iowait, 0) <= PERMYRIAD_FULL - TRIAGE_BUSY;
+	enum finding f;
+
+	*ret = (struct triage_levels) { .ncpu = MAX(m->ncpu, 1), .psi = m->mem_full >= 0 || m->io_full >= 0 };
+	for (f = 0; f < _FOUND_MAX; f++)
+		ret->of[f] = -1;
+	ret->of[FOUND_STEAL] = m->steal;
+	ret->of[FOUND_IRQ] = m->irq;
+	ret->of[FOUND_MEMORY] = m->mem_full;
+	ret->of[FOUND_IO] = m->io_full;
+	ret->of[FOUND_MEMORY_SOME] = busy ? m->mem_some : MIN(m->mem_some, 0);
+	ret->of[FOUND_IO_SOME] = busy ? m->io_some : MIN(m->io_some, 0);
+	if (m->blocked >= 0)
+		ret->of[FOUND_TASKS] = (permyriad_t)MIN((int64_t)m->blocked * PERMYRIAD_FULL / ret->ncpu, (int64_t)INT32_MAX);
+	if (m->tasks > 0 && m->tasks_max > 0)
+		ret->of[FOUND_PIDS] = (permyriad_t)MIN((int64_t)m->tasks * PERMYRIAD_FULL / m->tasks_max, (int64_t)PERMYRIAD_FULL);
+}
+
+void triage_watch(struct triage_memory *m, const struct snapshot *s)
+{
+	struct triage_levels now;
+	uint32_t i;
+
+	triage_levels(s, &now);
+	for (i = 0; i < ELEMENTSOF(told); i++) {
+		permyriad_t *v = &m->level.of[told[i]], x = now.of[told[i]];
+
+		if (told[i] == FOUND_PIDS)
+			*v = x;
+		else if (x >= 0)
+			*v += (x - *v) / TRIAGE_SMOOTH;
+	}
+	m->level.ncpu = now.ncpu;
+	m->level.psi = now.psi;
+}
+
+/* Where pressure is told, blocked tasks are evidence beside it: of a disk that is slow, it knows better. */
+static bool only_beside(const struct triage_levels *l, enum finding f)
+{
+	return f == FOUND_TASKS && l->psi;
+}
+
+enum finding triage_alarming(const struct triage_levels *l, permyriad_t part)
+{
+	uint32_t i;
+
+	for (i = 0; i < ALARMING; i++)
+		if (l->of[told[i]] >= findings[told[i]].limit / part && !only_beside(l, told[i]))
+			return told[i];
+	return _FOUND_MAX;
+}
+
+struct found triage_found(const struct triage_levels *l, enum finding f)
+{
+	struct found x = { .measured = l->of[f], .limit = findings[f].limit, .group = GROUP_NONE };
+
+	if (f == FOUND_TASKS) {
+		x.measured = (permyriad_t)((int64_t)x.measured * l->ncpu / PERMYRIAD_FULL);
+		x.limit = TRIAGE_BLOCKED * l->ncpu;
+	}
+	return x;
 }
 
 bool triage_many(const struct snapshot *s)
 {
 	return s->machine.runnable >= TRIAGE_CROWD * MAX(s->machine.ncpu, 1);
-}
-
-int32_t triage_blocked(const struct snapshot *s)
-{
-	const struct machine_sample *m = &s->machine;
-
-	return m->mem_full < 0 && m->io_full < 0 ? MIN(m->blocked, BLOCKED_MOST) : -1;
-}
-
-int32_t triage_blocked_limit(const struct snapshot *s)
-{
-	return TRIAGE_BLOCKED * MAX(s->machine.ncpu, 1);
 }
 
 /* The suspects that explain the greater part, and whether they form a pattern. */
@@ -143,38 +213,30 @@ static void find_all(struct triage_memory *m, const struct snapshot *s, const st
 {
 	const struct machine_sample *x = &s->machine;
 	bool harmed = level >= over, rt = find_realtime(m, h, s);
-	permyriad_t pids = -1;
+	uint32_t i;
 
-	smooth(&m->steal, x->steal);
-	smooth(&m->irq, x->irq);
-	smooth(&m->mem_full, x->mem_full);
-	smooth(&m->io_full, x->io_full);
-	smooth(&m->blocked, triage_blocked(s) * BLOCKED_SCALE);
-	if (x->tasks > 0 && x->tasks_max > 0)
-		pids = (permyriad_t)MIN((int64_t)x->tasks * PERMYRIAD_FULL / x->tasks_max, PERMYRIAD_FULL);
 	find_own_limit(h, t);
-	if (pids >= TRIAGE_PIDS)
-		find(t, FOUND_PIDS, pids, TRIAGE_PIDS, !harmed && h->n_suspects > 0 ? h->suspects[0].id : GROUP_NONE);
-	if (m->steal >= TRIAGE_STEAL)
-		find(t, FOUND_STEAL, m->steal, TRIAGE_STEAL, GROUP_NONE);
-	if (m->irq >= TRIAGE_IRQ)
-		find(t, FOUND_IRQ, m->irq, TRIAGE_IRQ, GROUP_NONE);
+	for (i = 0; i < ELEMENTSOF(told); i++) {
+		enum finding f = told[i];
+
+		if (m->level.of[f] < findings[f].limit || (f == FOUND_MEMORY_SOME && t->all & (1u << FOUND_MEMORY)) ||
+		    (f == FOUND_IO_SOME && t->all & (1u << FOUND_IO)))
+			continue;
+		t->all |= 1u << f;
+		t->found[f] = triage_found(&m->level, f);
+		if (f == FOUND_PIDS && !harmed && h->n_suspects > 0)
+			t->found[f].group = h->suspects[0].id;
+	}
 	if (x->sched_ext && harmed)
 		find(t, FOUND_SCHED_EXT, level, over, GROUP_NONE);
-	if (m->mem_full >= TRIAGE_MEM_FULL)
-		find(t, FOUND_MEMORY, m->mem_full, TRIAGE_MEM_FULL, GROUP_NONE);
-	if (m->io_full >= TRIAGE_IO_FULL)
-		find(t, FOUND_IO, m->io_full, TRIAGE_IO_FULL, GROUP_NONE);
-	if (triage_blocked(s) >= 0 && m->blocked >= triage_blocked_limit(s) * BLOCKED_SCALE)
-		find(t, FOUND_TASKS, m->blocked / BLOCKED_SCALE, triage_blocked_limit(s), GROUP_NONE);
 	if (harmed && h->total > 0 && h->kernel * 2 >= h->total)
-		find(t, FOUND_KERNEL, (permyriad_t)(h->kernel * PERMYRIAD_FULL / h->total), PERMYRIAD_FULL / 2, GROUP_NONE);
+		find(t, FOUND_KERNEL, (permyriad_t)(h->kernel * PERMYRIAD_FULL / h->total), findings[FOUND_KERNEL].limit, GROUP_NONE);
 	if (harmed && rt)
 		find(t, FOUND_REALTIME, m->rt_run, TRIAGE_RT_PART, m->rt_group);
 }
 
 /* The first that is there decides; who is harmed while memory or disk are slow may suffer a neighbour. */
-static bool decide_found(struct triage *t, bool harmed)
+static bool decide_found(struct triage *t, const struct triage_levels *l, bool harmed)
 {
 	static const struct { enum finding found; bool unharmed; } order[] = {
 		{ FOUND_STEAL, false }, { FOUND_IRQ, false }, { FOUND_SCHED_EXT, false }, { FOUND_MEMORY, true }, { FOUND_IO, true },
@@ -185,7 +247,7 @@ static bool decide_found(struct triage *t, bool harmed)
 	for (i = 0; i < ELEMENTSOF(order); i++) {
 		enum finding f = order[i].found;
 
-		if (!(t->all & (1u << f)) || (order[i].unharmed && harmed) || (f == FOUND_STEAL && t->pattern != PATTERN_NONE))
+		if (!(t->all & (1u << f)) || only_beside(l, f) || (order[i].unharmed && harmed) || (f == FOUND_STEAL && t->pattern != PATTERN_NONE))
 			continue;
 		t->cause = triage_cause(f);
 		t->measured = f == FOUND_TASKS ? -1 : t->found[f].measured;
@@ -209,7 +271,7 @@ void triage_decide(struct triage_memory *m, const struct snapshot *s, const stru
 	harmed = level >= over;
 	find_set(h, s, g, &t);
 	find_all(m, s, h, level, over, &t);
-	if (decide_found(&t, harmed) || !harmed) {
+	if (decide_found(&t, &m->level, harmed) || !harmed) {
 		*ret = t;
 		return;
 	}
@@ -235,19 +297,3 @@ bool triage_squeezes(enum cause cause)
 {
 	return cause == CAUSE_RUNAWAY || cause == CAUSE_OVERLOAD || cause == CAUSE_SELF || cause == CAUSE_REALTIME;
 }
-
-static const struct { enum cause cause; const char *measure; } findings[_FOUND_MAX] = {
-	[FOUND_OWN_LIMIT] = { CAUSE_OWN_LIMIT, "throttled by its own limit" },
-	[FOUND_PIDS] = { CAUSE_PIDS, "task table in use" },
-	[FOUND_STEAL] = { CAUSE_STEAL, "stolen CPU time" },
-	[FOUND_IRQ] = { CAUSE_IRQ, "CPU time in interrupts" },
-	[FOUND_SCHED_EXT] = { CAUSE_SCHED_EXT, "cpu wait under sched_ext" },
-	[FOUND_MEMORY] = { CAUSE_BLOCKED, "memory pressure (full)" },
-	[FOUND_IO] = { CAUSE_BLOCKED, "io pressure (full)" },
-	[FOUND_TASKS] = { CAUSE_BLOCKED, "tasks blocked by the disk" },
-	[FOUND_KERNEL] = { CAUSE_KERNEL, "blame of kernel threads" },
-	[FOUND_REALTIME] = { CAUSE_REALTIME, "real-time tasks, of one CPU" },
-};
-
-enum cause triage_cause(enum finding f) { return findings[f].cause; }
-const char *triage_measure(enum finding f) { return findings[f].measure; }

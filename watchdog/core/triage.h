@@ -12,7 +12,10 @@
 #define TRIAGE_IRQ        2000
 #define TRIAGE_MEM_FULL   2000
 #define TRIAGE_IO_FULL    4000
-#define TRIAGE_BLOCKED    8             /* tasks per CPU that wait for the disk, smoothed; where the kernel tells no pressure of memory and io */
+#define TRIAGE_MEM_SOME   (2 * TRIAGE_MEM_FULL) /* where every CPU is busy: "full" is then next to nothing, however many wait */
+#define TRIAGE_IO_SOME    (2 * TRIAGE_IO_FULL)
+#define TRIAGE_BUSY       9000          /* of all CPUs: every CPU is */
+#define TRIAGE_BLOCKED    8             /* tasks per CPU that wait for the disk, smoothed */
 #define TRIAGE_RT_PART    5000          /* of one CPU, run by real-time tasks of one cgroup */
 #define TRIAGE_RT_LASTS   USEC_PER_SEC  /* the kernel's own limit stops them within each second, and starts them again */
 #define TRIAGE_PIDS       8000          /* of the task table */
@@ -31,8 +34,8 @@ enum pattern { PATTERN_NONE, PATTERN_SIBLINGS, PATTERN_FORKS };
 
 /* What no squeeze helps against, each found or not by itself. One may decide; the others are reported beside it. */
 enum finding {
-	FOUND_OWN_LIMIT, FOUND_PIDS, FOUND_STEAL, FOUND_IRQ, FOUND_SCHED_EXT, FOUND_MEMORY, FOUND_IO, FOUND_TASKS, FOUND_KERNEL,
-	FOUND_REALTIME,
+	FOUND_OWN_LIMIT, FOUND_PIDS, FOUND_STEAL, FOUND_IRQ, FOUND_SCHED_EXT, FOUND_MEMORY, FOUND_IO, FOUND_MEMORY_SOME, FOUND_IO_SOME,
+	FOUND_TASKS, FOUND_KERNEL, FOUND_REALTIME,
 	_FOUND_MAX
 };
 
@@ -41,10 +44,16 @@ struct found {
 	uint64_t group;                 /* whom it is about; GROUP_NONE */
 };
 
+/* What the machine's own figures say of each finding; -1: not known, or they say nothing of it. */
+struct triage_levels {
+	permyriad_t of[_FOUND_MAX];     /* FOUND_TASKS: of the number of CPUs */
+	uint16_t ncpu;
+	bool psi;                       /* the kernel tells pressure of memory or io */
+};
+
 /* What is carried from window to window; zero is where it starts. */
 struct triage_memory {
-	permyriad_t steal, irq, mem_full, io_full;      /* smoothed */
-	int32_t blocked;                /* the same, in hundredths of a task */
+	struct triage_levels level;     /* smoothed, but for FOUND_PIDS, which is a level */
 	uint64_t rt_group;              /* who ran at real-time priority, how much, and for how long that counts */
 	permyriad_t rt_run;
 	usec_t rt_left;
@@ -63,14 +72,16 @@ struct triage {
 
 bool triage_many(const struct snapshot *s);     /* a crowd of runnable tasks */
 
-/* Tasks blocked by the disk, where no pressure tells of it; -1: it does, or they are not known. */
-int32_t triage_blocked(const struct snapshot *s);
-int32_t triage_blocked_limit(const struct snapshot *s);
+void triage_levels(const struct snapshot *s, struct triage_levels *ret);
+void triage_watch(struct triage_memory *m, const struct snapshot *s);   /* once for each window */
+/* The first that is trouble, though no CPU may be short, from 1 / part of its limit on; _FOUND_MAX: none. */
+enum finding triage_alarming(const struct triage_levels *l, permyriad_t part);
+struct found triage_found(const struct triage_levels *l, enum finding f);
 
 /* Small amounts of waiting are harm already: a pattern and a crowd of runnable tasks. */
 bool triage_crowd(const struct snapshot *s, const struct harm *h, const struct groups *g);
 
-/* over: the level from which on harm counts (the lowest of any policy). */
+/* Of the window that was watched. over: the level from which on harm counts (the lowest of any policy). */
 void triage_decide(struct triage_memory *m, const struct snapshot *s, const struct harm *h, const struct groups *g,
 		   permyriad_t over, struct triage *ret);
 

@@ -388,7 +388,6 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 {
 	struct driver *d = data;
 	const struct settings *s = &d->set->settings;
-	const struct machine_sample *m = &d->snapshot.machine;
 	bool alarm = d->wants & SENSE_ALARM, near;
 	usec_t now = loop_now(l), span = alarm ? s->alarm_tick : s->calm_tick;
 	struct event e = { .type = EVENT_SNAPSHOT, .snapshot = &d->snapshot };
@@ -404,14 +403,14 @@ static int on_tick(struct loop *l, struct loop_timer *t, void *data)
 	}
 	/* Something may have begun just now: half a glance more shows it a fifth of a second sooner.
 	 * Not twice in a row, so that constant little pressure does not cost more. */
-	near = m->cpu_some > s->alarm / DRIVER_GLANCE;
+	near = d->snapshot.machine.cpu_some > s->alarm / DRIVER_GLANCE;
 	d->glance = !alarm && !d->glance && near;
 	if (d->glance)
 		loop_set_timer(l, &d->tick, now + span / 4, on_tick, d);
 	d->ticks++;
 	d->last_tick = now;
 	/* Most of what a calm tick costs is to fetch the rest of us into the cache. */
-	if (!alarm && !near && m->mem_full < 0 && m->io_full < 0 && now < d->last_told + DRIVER_TOLD)
+	if (!alarm && !near && r == 0 && now < d->last_told + DRIVER_TOLD)
 		return 0;
 	d->last_told = now;
 	d->facts.lost_us += d->snapshot.lost;

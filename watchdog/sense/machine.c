@@ -3,8 +3,9 @@
  * machine: what the whole machine does, in one struct machine_sample.
  *
  * All files are opened once. In calm a tick reads /proc/pressure/cpu and nothing
- * else; in alarm the six further files below, 60 to 100 µs together (measured, 2
- * CPUs), most of it /proc/stat, whose interrupt line grows with the machine.
+ * else; in alarm, and in calm every few seconds, the six further files below, 60 to
+ * 100 µs together (measured, 2 CPUs), most of it /proc/stat, whose interrupt line
+ * grows with the machine.
  *
  * /proc/stat counts in clock ticks (10 ms): at a 100 ms window and two CPUs a share
  * comes in steps of 5 %. It is evidence for the triage, never a threshold by itself.
@@ -336,12 +337,6 @@ int machine_read_calm(struct machine *m, usec_t window, struct machine_sample *r
 	return 0;
 }
 
-void machine_read_stalls(struct machine *m, usec_t window, struct machine_sample *s)
-{
-	read_psi(&m->memory, window, &s->mem_some, &s->mem_full);
-	read_psi(&m->io, window, &s->io_some, &s->io_full);
-}
-
 void machine_prime(struct machine *m)
 {
 	permyriad_t ignored;
@@ -387,25 +382,28 @@ static int32_t level(int fd)
 	return (int32_t)MIN(v, (uint64_t)INT32_MAX);
 }
 
+void machine_read_wide(struct machine *m, usec_t window, struct machine_sample *s)
+{
+	uint32_t running, tasks;
+	int32_t pids, threads;
+
+	read_totals(m, s);
+	if (read_loadavg(m, &running, &tasks))
+		s->tasks = (int32_t)tasks;
+	read_psi(&m->memory, window, &s->mem_some, &s->mem_full);
+	read_psi(&m->io, window, &s->io_some, &s->io_full);
+	pids = level(m->pid_max);
+	threads = level(m->threads_max);
+	s->tasks_max = pids < 0 ? threads : threads < 0 ? pids : MIN(pids, threads);
+}
+
 int machine_read(struct machine *m, usec_t window, struct machine_sample *ret)
 {
 	struct machine_sample s;
-	uint32_t running, tasks;
-	int32_t pids, threads;
 	char buf[64];
 
-	unknown(m, &s);
-	read_totals(m, &s);
-	if (read_loadavg(m, &running, &tasks)) {
-		s.tasks = (int32_t)tasks;
-		if (m->cpu.fd < 0)
-			s.cpu_some = runqueue(m, running);
-	}
-	read_psi(&m->cpu, window, &s.cpu_some, NULL);
-	machine_read_stalls(m, window, &s);
-	pids = level(m->pid_max);
-	threads = level(m->threads_max);
-	s.tasks_max = pids < 0 ? threads : threads < 0 ? pids : MIN(pids, threads);
+	(void)machine_read_calm(m, window, &s);
+	machine_read_wide(m, window, &s);
 	s.sched_ext = m->sched_ext >= 0 && cgfile_pread(m->sched_ext, buf, sizeof(buf)) > 0 && machine_parse_sched_ext(buf);
 	*ret = s;
 	return 0;

@@ -37,9 +37,9 @@ unsigned machine_rows(const struct machine *m);                         /* highe
 /* Calm: cpu pressure only, everything else unknown. One file read, nothing else.
  * Window: since the last read of either kind, or machine_prime(). */
 int machine_read_calm(struct machine *m, usec_t window, struct machine_sample *ret);
-/* The sustained troubles that need no busy CPU: memory and io pressure, into what a calm read
- * gave. Window: since the last call, machine_read() or machine_prime(). */
-void machine_read_stalls(struct machine *m, usec_t window, struct machine_sample *s);
+/* What shows the sustained troubles that need no busy CPU, into what a calm read gave: totals, tasks,
+ * memory and io pressure. Window: since the last call, machine_read() or machine_prime(). */
+void machine_read_wide(struct machine *m, usec_t window, struct machine_sample *s);
 /* Everything. Window: since the last machine_read() or machine_prime(); a calm read
  * in between makes them disagree, so prime when calm ends. */
 void machine_prime(struct machine *m);

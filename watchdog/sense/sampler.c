@@ -3,7 +3,8 @@
  * sampler: makes the snapshots.
  *
  * Two ways to look. Calm: one pread of /proc/pressure/cpu, once a second one small
- * piece of the walk over the cgroup tree, and every few seconds memory and io pressure. Alarm: machine totals, the probe's
+ * piece of the walk over the cgroup tree, and every few seconds a wide look: the
+ * machine's totals, memory and io pressure. Alarm: all of those, the probe's
  * counters, a few cgroups closely, the canary.
  *
  * A delta is only as good as its baseline. Whenever more is wanted than before,
@@ -46,7 +47,7 @@ struct sampler {
 	struct closely *closely;
 	struct gather *gather;
 	struct canary *canary;
-	usec_t last, last_step, last_stalls, last_turn, primed;
+	usec_t last, last_step, last_wide, last_turn, primed;
 	uint64_t lost_ns;
 	unsigned n_missing;
 	struct missing missing[MISSING_MAX];
@@ -234,7 +235,7 @@ int sampler_new(const struct sampler_config *config, usec_t now, struct sampler 
 	/* The emergency's path once now: paged in, and refused now if at all. */
 	(void)sampler_want(s, SENSE_ALARM | SENSE_PROBE);
 	(void)sampler_want(s, 0);
-	s->last = s->last_step = s->last_stalls = now;
+	s->last = s->last_step = s->last_wide = now;
 	*ret = s;
 	return 0;
 }
@@ -357,11 +358,12 @@ int sampler_calm(struct sampler *s, usec_t now, struct snapshot *ret)
 		cgroups_step(s->cgroups, 0);
 	}
 	r = machine_read_calm(s->machine, window, &ret->machine);
-	if (now - s->last_stalls >= SAMPLER_STALLS_EVERY) {
-		machine_read_stalls(s->machine, now - s->last_stalls, &ret->machine);
-		s->last_stalls = now;
-	}
-	return r;
+	if (r < 0 || now - s->last_wide < SAMPLER_WIDE_EVERY)
+		return r;
+	machine_read_wide(s->machine, now - s->last_wide, &ret->machine);
+	ret->machine.forks = -1;        /* since the last wide look, not in this window */
+	s->last_wide = now;
+	return 1;
 }
 
 int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret)
@@ -371,7 +373,7 @@ int sampler_snapshot(struct sampler *s, usec_t now, struct snapshot *ret)
 	int r;
 
 	r = machine_read(s->machine, window, &ret->machine);
-	s->last_stalls = now;
+	s->last_wide = now;
 	canary(s, now, &ret->canary);
 	if (r < 0 || !(s->wants & SENSE_PROBE))
 		return r;

@@ -18,7 +18,7 @@
 #define SAMPLER_STEP_BUDGET   100               /* µs of an alarm tick for the walk, or in its place: */
 #define SAMPLER_CHECK_BUDGET  100               /* ... for who runs and cannot be squeezed, as far as is known */
 #define SAMPLER_CALM_EVERY    USEC_PER_SEC      /* between steps of the walk in calm */
-#define SAMPLER_STALLS_EVERY  (5 * USEC_PER_SEC) /* between looks at memory and io in calm: what does not last is nobody's trouble */
+#define SAMPLER_WIDE_EVERY    (5 * USEC_PER_SEC) /* between wide looks in calm: trouble that does not last is nobody's */
 #define SAMPLER_CANARY_EVERY  (1250 * USEC_PER_MSEC) /* between turns of the canary; less than EVIDENCE_LASTS */
 #define SAMPLER_CANARY_SOON   (200 * USEC_PER_MSEC) /* ... for so long after an alarm began: */
 #define SAMPLER_CANARY_FIRST  (2 * USEC_PER_SEC)
@@ -49,7 +49,8 @@ int sampler_want(struct sampler *s, unsigned wants);
 /* The protected cgroups: always in the snapshot, with PSI, throttling and pids. */
 void sampler_protect(struct sampler *s, const uint64_t *ids, unsigned n);
 
-/* One PSI read, now and then those of memory and io as well. ret->n_groups is 0, all else is unknown. */
+/* One PSI read: 0, all but the cpu pressure is unknown. Now and then a wide look: 1, with the machine's
+ * totals, memory and io. Or -errno. ret->n_groups is 0. */
 int sampler_calm(struct sampler *s, usec_t now, struct snapshot *ret);
 /* Everything that is wanted. The first one after SENSE_ALARM or SENSE_PROBE was
  * newly wanted has the window since then. Only cgroups that `changed` has told are
