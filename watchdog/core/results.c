@@ -209,7 +209,13 @@ static void settle(struct engine *e, const struct inflight *f, enum result_statu
 			break;
 		if (status == RESULT_DONE && r != NULL)
 			inside_ranked(e, s, r);
-		else if (s->rounds < 2)
+		else if (s->n_tasks == 0 && e->pools[s->pool].level < e->pools[s->pool].limit) {
+			struct reason why = s->reason;  /* asked again, it would tell of another time */
+
+			why.why = WHY_NOT;
+			(void)engine_report(e, WHY_NOT, &why, s->group, "the ranking of its tasks came to nothing, and nobody is harmed any more");
+			squeeze_release(e, s, &why);
+		} else if (s->rounds < 2)
 			s->todo |= 1u << VERB_RANK;
 		else if (s->n_tasks > 0)
 			s->rounds = RANK_ROUNDS;        /* what is lowered already helps without a steward */

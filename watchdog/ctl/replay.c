@@ -526,6 +526,7 @@ int replay_command(const char *file, const char *policy, bool verbose, bool json
 	struct output o = { .json = json, .verbose = verbose, .all = policy != NULL };
 	struct replay_result result;
 	_cleanup_(cleanup_close) int fd = -1;
+	int own;
 	size_t n_decisions = 0;
 	struct stat st;
 	int k;
@@ -547,10 +548,13 @@ int replay_command(const char *file, const char *policy, bool verbose, bool json
 		str_format(text, sizeof(text), "%s is no regular file", file);
 		return complain(json, EX_DATAERR, text, "give a flight record, such as /run/reprieve/flight-1.trace; what comes through a pipe, write to a file first");
 	}
-	f = fdopen(fd, "r");
-	if (f == NULL)
-		return no_record(file, errno, json);
-	fd = -1;
+	own = TAKE_FD(fd);
+	f = fdopen(own, "r");
+	if (f == NULL) {
+		k = errno;
+		(void)close(own);
+		return no_record(file, k, json);
+	}
 	o.lines = open_memstream(&decisions, &n_decisions);
 	r = replay_new(policy ? set : NULL, print_line, &o);
 	if (r == NULL || o.lines == NULL)
