@@ -559,7 +559,9 @@ class Guard:
         return self
 
     def stop(self):
+        """And until the steward has ended by itself, which gives back the lifelines' weights first."""
         systemctl("stop", self.UNIT, timeout=60)
+        wait_for("the steward to end with the guard", lambda: systemctl("show", "-P", "ActiveState", "reprieve-steward.service") in ("inactive", "failed"), 30)
 
     def pid(self):
         return int(systemctl("show", "-P", "MainPID", self.UNIT))

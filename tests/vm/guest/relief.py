@@ -439,6 +439,7 @@ def restore(c):
                 put_back("release --all", 10)
                 time.sleep(5)
                 hold(not residue(), f"squeezed again after release --all: {lib.brief(residue())}")
+                w.guard.ask("resume")           # the ten minutes would outlive this guard
         back(stock)
     finally:
         os.unlink(drop + "/vm.conf")
