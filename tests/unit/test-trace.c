@@ -225,12 +225,12 @@ static void snapshot_fill(struct snapshot *s, uint32_t groups, uint32_t shares)
 	s->n_groups = groups;
 	for (uint32_t i = 0; i < groups; i++) {
 		struct group_sample *g = &s->groups[i];
-		uint64_t run = 0, wait = 0;
+		uint64_t run = 0, wait = 0, n = rnd() % (shares + 1);
 
 		fill(LINE_SAMPLE, g);
 		g->id = id += 1 + rnd() % 1000;
 		g->cpu_first = s->n_cpu;
-		g->cpu_n = (uint32_t) MIN(rnd() % (shares + 1), (uint64_t) (MAX_CPU_SHARES - s->n_cpu));
+		g->cpu_n = (uint32_t) MIN(n, (uint64_t) (MAX_CPU_SHARES - s->n_cpu));
 		for (uint32_t k = 0; k < g->cpu_n; k++) {
 			struct cpu_share *c = &s->cpu[s->n_cpu++];
 
